@@ -1,0 +1,1 @@
+"""Worlds that a policy can act in."""

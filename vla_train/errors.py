@@ -1,0 +1,45 @@
+"""Mistakes and accidents that a user is told about in one message. The class decides the exit code of the program."""
+
+
+class VlaTrainError(Exception):
+    """One message for a person: what happened, where, and how to mend it."""
+
+    exit_code = 1
+
+
+class UsageError(VlaTrainError):
+    """A wrong config or command line, a missing extra, an absent device, a folder that cannot be written."""
+
+    exit_code = 2
+
+
+class DataError(VlaTrainError):
+    """Demonstrations that are missing, empty, inconsistent or not finite."""
+
+    exit_code = 3
+
+
+class CheckpointError(VlaTrainError):
+    """A checkpoint that is torn, altered, too new, or does not fit what it is loaded into."""
+
+    exit_code = 4
+
+
+class NumericError(VlaTrainError):
+    """A loss or gradient that is NaN or infinite."""
+
+    exit_code = 5
+
+
+class WorldError(VlaTrainError):
+    """An environment that fails, or is driven with something it cannot take."""
+
+    exit_code = 6
+
+
+class Interrupted(VlaTrainError):
+    """The run was asked to stop. ``exit_code`` is 75 after SIGTERM and 130 after Ctrl-C."""
+
+    def __init__(self, message: str, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code

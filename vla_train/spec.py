@@ -1,0 +1,197 @@
+"""What a policy sees and does (``Spec``), and the protocols through which the parts of a run meet."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from vla_train.types import Struct
+
+Metrics = dict[str, Any]  # name -> float or 0-d tensor (read by the meter, never with .item() inside an update)
+StateDict = dict[str, Any]  # tensors and JSON values, nested: what safetensors + JSON can hold
+
+
+@dataclass(frozen=True)
+class ImageSpec:
+    """One camera. ``symbols`` are integer codes, embedded and never resized: ``symbols`` gives how many each channel has."""
+
+    height: int
+    width: int
+    channels: int = 3
+    kind: Literal["colour", "depth", "symbols"] = "colour"
+    symbols: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """Continuous: ``size`` dimensions within [low, high], physical units. Discrete: ``size`` 1 and ``choices`` actions."""
+
+    kind: Literal["continuous", "discrete"]
+    size: int
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    choices: int = 0
+    names: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The contract between data, environment and policy. It is saved with a checkpoint and checked when that is used."""
+
+    images: Mapping[str, ImageSpec]
+    state_size: int
+    action: ActionSpec
+    state_names: tuple[str, ...] = ()
+    rate: float = 10.0  # control steps per second
+    horizon: int = 100  # an episode's longest length in steps
+    tasks: tuple[str, ...] = ()
+    history: int = 1  # k: observations in the window
+    chunk: int = 1  # h: actions predicted at once
+
+    def with_window(self, history: int, chunk: int) -> "Spec":
+        return replace(self, history=history, chunk=chunk)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Spec":
+        data = json.loads(text)
+
+        def tuples(values: dict[str, Any]) -> dict[str, Any]:
+            return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+        images = {name: ImageSpec(**tuples(image)) for name, image in data.pop("images").items()}
+        return cls(images=images, action=ActionSpec(**tuples(data.pop("action"))), **tuples(data))
+
+    def mismatches(self, other: "Spec") -> list[str]:
+        """Where a policy made for ``self`` cannot serve ``other``, in words; empty if it can."""
+        found = []
+        for name, image in self.images.items():
+            if name not in other.images:
+                found.append(f"camera {name!r}: missing (there are {sorted(other.images) or 'none'})")
+            elif (image.channels, image.kind) != (other.images[name].channels, other.images[name].kind):
+                theirs = other.images[name]
+                found.append(f"camera {name!r}: {image.channels} {image.kind} channels, not {theirs.channels} {theirs.kind}")
+        if self.state_size != other.state_size:
+            found.append(f"state: {self.state_size} numbers, not {other.state_size}")
+        for name in ("kind", "size", "choices"):
+            mine, theirs_value = getattr(self.action, name), getattr(other.action, name)
+            if mine != theirs_value:
+                found.append(f"action {name}: {mine}, not {theirs_value}")
+        return found
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """Statistics of one numeric feature over the training frames; every array is float64 [size]."""
+
+    count: int
+    mean: np.ndarray
+    std: np.ndarray
+    min: np.ndarray
+    max: np.ndarray
+    q01: np.ndarray
+    q99: np.ndarray
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a curriculum, as an environment knows it by name."""
+
+    name: str
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """One evaluated episode: a row of ``episodes.csv``."""
+
+    condition: str  # plain, swapped, foreign, empty, random, chance
+    stage: str
+    seed: int
+    task: str
+    instruction: str  # what the policy was told
+    goal: str  # what it was judged by
+    outcome: Literal["success", "failure", "crash"]
+    length: int
+    reward: float
+    first_touched: str = ""  # name of the object first touched, "" if none or not known
+    named: str = ""  # name of the object that the instruction names first, "" if none
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an evaluation found. ``metrics`` are flat names to numbers; what does not apply says why."""
+
+    metrics: dict[str, float]
+    episodes: list[EpisodeResult] = field(default_factory=list)
+    not_applicable: dict[str, str] = field(default_factory=dict)
+    frames: Any = None  # uint8 [t, y, x, 3] of a few episodes, for the rollout picture
+
+    def merged(self, other: "Report") -> "Report":
+        return Report(
+            metrics={**self.metrics, **other.metrics},
+            episodes=[*self.episodes, *other.episodes],
+            not_applicable={**self.not_applicable, **other.not_applicable},
+            frames=self.frames if self.frames is not None else other.frames,
+        )
+
+
+B_co = TypeVar("B_co", bound=Struct, covariant=True)
+
+
+class Source(Protocol[B_co]):
+    """Yields typed batches for ever, and can be stopped and resumed anywhere."""
+
+    @property
+    def batch_type(self) -> type[B_co]: ...
+    def __next__(self) -> B_co: ...
+    def state_dict(self) -> StateDict: ...
+    def load_state_dict(self, state: StateDict) -> None: ...
+
+
+class Penalty(Protocol):
+    """A term added once to an optimizer's loss, e.g. elastic weight consolidation."""
+
+    def __call__(self) -> Any: ...
+
+
+class Continual(Protocol):
+    """A strategy against forgetting. Fine-tuning does nothing."""
+
+    def wrap(self, source: Any) -> Any: ...
+    def penalty(self, parameters: Sequence[Any]) -> Penalty | None: ...
+    def end_stage(self, policy: Any, source: Any) -> None: ...
+    def state_dict(self) -> StateDict: ...
+    def load_state_dict(self, state: StateDict) -> None: ...
+
+
+class Curriculum(Protocol):
+    """Decides which stage is trained and when it is over. ``stage()`` is idempotent; None ends the run."""
+
+    def stage(self) -> Stage | None: ...
+    def stages(self) -> Sequence[Stage]: ...
+    def done(self, stage_step: int) -> bool: ...
+    def advance(self) -> None: ...
+    def observe(self, report: Report) -> None: ...
+    def task_weights(self) -> dict[str, float]: ...
+    def difficulty(self) -> float: ...
+    def state_dict(self) -> StateDict: ...
+    def load_state_dict(self, state: StateDict) -> None: ...
+
+
+class Acts(Protocol):
+    """Whatever can be asked for actions: a trained Agent, a random one, an expert."""
+
+    def act(self, images: dict[str, Any], instruction: Sequence[str], state: Any, rows: Any = None) -> Any: ...
+    def observe(self, images: dict[str, Any], instruction: Sequence[str], state: Any, rows: Any = None) -> None: ...
+    def reset(self, rows: Any = None) -> None: ...
+
+
+@runtime_checkable
+class Evaluator(Protocol):
+    def __call__(self, agent: Any) -> Report: ...

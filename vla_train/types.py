@@ -1,0 +1,120 @@
+"""The typed records that travel between data, environments, policies and paradigms.
+
+Axes: ``*b`` batch (any leading dimensions), ``k`` history window, ``h`` action horizon (chunk), ``a`` action,
+``s`` state, ``l`` tokens, ``c y x`` image, ``n`` points or environment rows, ``d`` features.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, NotRequired, Self, TypedDict
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Num
+from torch import Tensor
+
+
+class RawObservation(TypedDict):
+    """What readers and environments yield for n rows, before the Processor: plain NumPy, one frame, no history."""
+
+    images: dict[str, np.ndarray]  # uint8 [n, y, x, c] per camera; {} without cameras
+    state: np.ndarray  # float32 [n, s]; s may be 0
+    instruction: Sequence[str]  # n strings; "" without language
+    extras: NotRequired[dict[str, np.ndarray]]
+
+
+def _apply(value: Any, fn: Callable[[Tensor], Any]) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Tensor):
+        return fn(value)
+    if isinstance(value, Struct):
+        return value.map(fn)
+    return {key: _apply(item, fn) for key, item in value.items()}
+
+
+def _zip(values: Sequence[Any], fn: Callable[[list[Tensor]], Tensor]) -> Any:
+    first = values[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return fn(list(values))
+    if isinstance(first, Struct):
+        names = [field.name for field in fields(first)]
+        return type(first)(**{name: _zip([getattr(value, name) for value in values], fn) for name in names})
+    return {key: _zip([value[key] for value in values], fn) for key in first}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Struct:
+    """A record of tensors (or dicts of tensors, or Structs) that share their leading dimensions. None fields are skipped."""
+
+    def map(self, fn: Callable[[Tensor], Any]) -> Self:
+        return type(self)(**{field.name: _apply(getattr(self, field.name), fn) for field in fields(self)})
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+        return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def __getitem__(self, index: Any) -> Self:
+        return self.map(lambda tensor: tensor[index])
+
+    @classmethod
+    def stack(cls, items: Sequence[Self], dim: int = 0) -> Self:
+        return _zip(items, lambda tensors: torch.stack(tensors, dim))  # type: ignore[no-any-return]
+
+    @classmethod
+    def cat(cls, items: Sequence[Self], dim: int = 0) -> Self:
+        return _zip(items, lambda tensors: torch.cat(tensors, dim))  # type: ignore[no-any-return]
+
+    def tensors(self) -> list[Tensor]:
+        """Every tensor inside, in field order."""
+        found: list[Tensor] = []
+        self.map(found.append)
+        return found
+
+    def __len__(self) -> int:
+        return len(self.tensors()[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation(Struct):
+    """What a policy sees. The window of k steps is always there, oldest first; the last one is now."""
+
+    images: dict[str, Num[Tensor, "*b k _c _y _x"]]  # uint8 as recorded; {} without cameras; cameras differ in size
+    state: Float[Tensor, "*b k s"]
+    present: Bool[Tensor, "*b k"]  # False before the episode began
+    tokens: Int[Tensor, "*b l"]
+    token_mask: Bool[Tensor, "*b l"]  # a begin token always stands first, so no row is all False
+    task: Int[Tensor, "*b"]  # read by task heads and samplers only
+    domain: Int[Tensor, "*b"]  # embodiment or domain: chooses the normalizer
+    points: Float[Tensor, "*b k n d"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demonstration(Struct):
+    """A recorded decision: what was seen, and the h actions that followed."""
+
+    observation: Observation
+    action: Num[Tensor, "*b h a"]  # physical units, or int64 with a=1: Spec.action says which
+    valid: Bool[Tensor, "*b h a"]  # False past the end of the episode, or for parts an embodiment lacks
+    targets: dict[str, Tensor] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transition(Demonstration):
+    """One step of experience."""
+
+    reward: Float[Tensor, "*b"]
+    discount: Float[Tensor, "*b"]  # gamma^n for n-step returns, gamma^h for chunks
+    next_observation: Observation  # the true next one, never the one after a reset
+    terminated: Bool[Tensor, "*b"]
+    truncated: Bool[Tensor, "*b"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features(Struct):
+    """What an encoder makes of an Observation. ``fused`` is what a head reads."""
+
+    fused: Float[Tensor, "*b f"]
+    vision: Float[Tensor, "*b v d"] | None = None
+    language: Float[Tensor, "*b l d"] | None = None
