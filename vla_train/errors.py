@@ -37,7 +37,7 @@ class WorldError(VlaTrainError):
     exit_code = 6
 
 
-class Interrupted(VlaTrainError):
+class Interrupted(VlaTrainError):  # noqa: N818 - a request, not an error
     """The run was asked to stop. ``exit_code`` is 75 after SIGTERM and 130 after Ctrl-C."""
 
     def __init__(self, message: str, exit_code: int):

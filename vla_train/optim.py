@@ -1,0 +1,165 @@
+"""The only place where a gradient step happens, and the schedules and averages that go with it."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vla_train.errors import NumericError
+from vla_train.spec import Metrics, Penalty, StateDict
+
+LossOf = Callable[..., tuple[Tensor, Tensor, Metrics]]
+
+
+class Progress:
+    """How much of the run is done, in [0, 1]. The trainer moves it; rates, epsilons and the like read it."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+
+def rate_share(progress: float, *, warmup: float, schedule: str, final: float) -> float:
+    """Share of the full learning rate: linear warm-up, then constant or a half cosine down to ``final``.
+
+    Source: Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts.
+    """
+    if progress < warmup:
+        return max(progress, 1e-3 * warmup) / warmup
+    if schedule == "constant":
+        return 1.0
+    done = min((progress - warmup) / max(1.0 - warmup, 1e-9), 1.0)
+    return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+class Optimizer:
+    """AdamW (Loshchilov and Hutter 2019) with schedule, clipping, micro-batches and autocast.
+
+    Weight decay applies to matrices only: not to biases, norms and other vectors.
+
+    Args:
+        parameters: the parameters that this optimizer moves; ``step`` touches no others.
+        lr: full learning rate; ``warmup`` (share of the run), ``schedule`` and ``final`` shape it over ``progress``.
+        clip: largest norm of the gradient over all parameters; 0 does not clip.
+        micro_batches: parts into which each batch is split, one backward pass each, one step together.
+        precision: "fp32", or "bf16" for autocast of the losses.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        warmup: float = 0.0,
+        schedule: str = "constant",
+        final: float = 0.0,
+        clip: float = 0.0,
+        micro_batches: int = 1,
+        precision: str = "fp32",
+        progress: Progress,
+    ):
+        self.parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in self.parameters if p.ndim >= 2], "weight_decay": weight_decay},
+            {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        groups = [group for group in groups if group["params"]]
+        self._adamw = torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=True)
+        self._shape = {"warmup": warmup, "schedule": schedule, "final": final}
+        self._lr, self._clip, self._micro_batches = lr, clip or math.inf, micro_batches
+        self._precision, self._progress = precision, progress
+        self.penalties: list[Penalty] = []
+        self.gradient_steps = 0
+
+    def step(self, loss_of: LossOf, *batches: Any) -> Metrics:
+        """One gradient step on the weighted mean of a loss.
+
+        Args:
+            loss_of: maps parts of the batches to (loss [b], weight [b], metrics: dict of [b]); runs under autocast.
+            batches: Structs or tensors, split alike along their first dimension into micro-batches.
+
+        Returns:
+            The weighted means of the metrics, the gradient's norm before clipping, and the learning rate.
+
+        Raises:
+            NumericError: the gradient is not finite; the weights are as before.
+        """
+        self._adamw.zero_grad(set_to_none=True)
+        device = self.parameters[0].device
+        total = torch.zeros((), device=device)
+        sums: dict[str, Tensor] = {}
+        for parts in _split(batches, self._micro_batches):
+            with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+                loss, weight, metrics = loss_of(*parts)
+            weight = weight.float()
+            (loss.float() * weight).sum().backward(inputs=self.parameters)  # type: ignore[no-untyped-call]
+            with torch.no_grad():
+                total += weight.sum()
+                for name, value in metrics.items():
+                    part = (value.detach().float() * weight).sum()
+                    sums[name] = sums[name] + part if name in sums else part
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        torch._foreach_div_(gradients, total.clamp(min=1e-12))
+        for penalty in self.penalties:
+            penalty().backward(inputs=self.parameters)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self._clip)
+        if not torch.isfinite(norm):
+            raise NumericError(f"the gradient is not finite (norm {norm.item()}) at gradient step {self.gradient_steps + 1}")
+        rate = self._lr * rate_share(self._progress.value, **self._shape)  # type: ignore[arg-type]
+        for group in self._adamw.param_groups:
+            group["lr"] = rate
+        self._adamw.step()
+        self.gradient_steps += 1
+        return {name: value / total for name, value in sums.items()} | {"gradient_norm": norm.detach(), "learning_rate": rate}
+
+    def state_dict(self) -> StateDict:
+        return {"adamw": self._adamw.state_dict(), "gradient_steps": self.gradient_steps}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        self._adamw.load_state_dict(state["adamw"])
+        self.gradient_steps = state["gradient_steps"]
+
+
+def _split(batches: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:
+    size = len(batches[0])
+    bounds = [size * part // parts for part in range(parts + 1)]
+    if parts == 1:
+        return [batches]
+    spans = [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False) if stop > start]
+    return [tuple(batch[span] for batch in batches) for span in spans]
+
+
+class Average:
+    """Exponential moving average of a policy's weights (Polyak averaging); with decay 0 the policy itself.
+
+    The average warms up as min(decay, (1 + n) / (10 + n)) after n updates, so that early weights are soon forgotten.
+    """
+
+    def __init__(self, policy: nn.Module, decay: float):
+        self._source, self._decay, self._updates = policy, decay, 0
+        self.policy = copy.deepcopy(policy).requires_grad_(False) if decay else policy
+
+    @property
+    def on(self) -> bool:
+        return self._decay > 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        if not self.on:
+            return
+        self._updates += 1
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        averages, sources = list(self.policy.parameters()), list(self._source.parameters())
+        torch._foreach_lerp_(averages, sources, 1.0 - decay)
+        for average, source in zip(self.policy.buffers(), self._source.buffers(), strict=True):
+            average.copy_(source)
+
+    def state_dict(self) -> StateDict:
+        return {"updates": self._updates}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        self._updates = state["updates"]

@@ -36,7 +36,8 @@ def split_of(seed: int) -> str:
 def _mix(value: np.ndarray) -> np.ndarray:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
+    mixed: np.ndarray = value ^ (value >> np.uint64(31))
+    return mixed
 
 
 def counter_bits(seed: np.ndarray, draw: int, size: int) -> np.ndarray:
@@ -49,7 +50,8 @@ def counter_bits(seed: np.ndarray, draw: int, size: int) -> np.ndarray:
 
 def counter_uniform(seed: np.ndarray, draw: int, size: int) -> np.ndarray:
     """Uniform float64 [n, size] in [0, 1), a pure function of (seed, draw)."""
-    return (counter_bits(seed, draw, size) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    fractions: np.ndarray = (counter_bits(seed, draw, size) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return fractions
 
 
 def counter_integers(seed: np.ndarray, draw: int, size: int, high: np.ndarray | int) -> np.ndarray:
