@@ -6,7 +6,7 @@ Axes: ``*b`` batch (any leading dimensions), ``k`` history window, ``h`` action 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NotRequired, Self, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -45,25 +45,28 @@ def _zip(values: Sequence[Any], fn: Callable[[list[Tensor]], Tensor]) -> Any:
     return {key: _zip([value[key] for value in values], fn) for key in first}
 
 
+S = TypeVar("S", bound="Struct")  # not typing.Self: the tests' type checker wraps single methods, where Self has no meaning
+
+
 @dataclass(frozen=True, kw_only=True)
 class Struct:
     """A record of tensors (or dicts of tensors, or Structs) that share their leading dimensions. None fields are skipped."""
 
-    def map(self, fn: Callable[[Tensor], Any]) -> Self:
+    def map(self: S, fn: Callable[[Tensor], Any]) -> S:
         return type(self)(**{field.name: _apply(getattr(self, field.name), fn) for field in fields(self)})
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
+    def to(self: S, device: torch.device | str, non_blocking: bool = False) -> S:
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
-    def __getitem__(self, index: Any) -> Self:
+    def __getitem__(self: S, index: Any) -> S:
         return self.map(lambda tensor: tensor[index])
 
     @classmethod
-    def stack(cls, items: Sequence[Self], dim: int = 0) -> Self:
+    def stack(cls: type[S], items: Sequence[S], dim: int = 0) -> S:
         return _zip(items, lambda tensors: torch.stack(tensors, dim))  # type: ignore[no-any-return]
 
     @classmethod
-    def cat(cls, items: Sequence[Self], dim: int = 0) -> Self:
+    def cat(cls: type[S], items: Sequence[S], dim: int = 0) -> S:
         return _zip(items, lambda tensors: torch.cat(tensors, dim))  # type: ignore[no-any-return]
 
     def tensors(self) -> list[Tensor]:

@@ -7,7 +7,7 @@ are ``RawObservation`` dicts of n rows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -27,6 +27,7 @@ class Goal:
     data: Any = None  # the environment's own description of the success test
 
 
+@runtime_checkable
 class Environment(Protocol):
     """See the module's docstring. n = ``num_envs``; every list and array has one entry for each row."""
 

@@ -1,0 +1,199 @@
+"""Agent, play and the executors of chunks, on a fake environment whose every number can be worked out by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tests.fakes import Corridor, CountingAgent, corridor_policy
+from vla_train.errors import Interrupted, WorldError
+from vla_train.rollouts import Agent, RecedingHorizon, TemporalEnsemble, play
+
+ROW = np.array([0])
+
+
+def test_receding_horizon_executes_two_of_three_then_plans_again():
+    executor = RecedingHorizon(num_rows=1, execute=2)
+    taken = []
+    for plan in ([10.0, 11.0, 12.0], [20.0, 21.0, 22.0]):
+        assert executor.due(ROW).tolist() == [0]
+        executor.add(ROW, np.array(plan)[None, :, None])
+        taken.append(executor.next(ROW).item())
+        assert executor.due(ROW).tolist() == []
+        taken.append(executor.next(ROW).item())
+    assert taken == [10.0, 11.0, 20.0, 21.0]
+
+
+def test_receding_horizon_refuses_more_actions_than_a_chunk_has():
+    executor = RecedingHorizon(num_rows=1, execute=3)
+    with pytest.raises(ValueError, match="3 actions cannot be executed from chunks of 2"):
+        executor.add(ROW, np.zeros((1, 2, 1)))
+
+
+def test_ensemble_weights_the_oldest_prediction_most():
+    executor = TemporalEnsemble(num_rows=1, decay=np.log(2.0))  # weights 1, 1/2, 1/4 from the oldest on
+    for chunk in ([9.0, 8.0, 4.0], [9.0, 2.0, 9.0], [1.0, 9.0, 9.0]):
+        executor.add(ROW, np.array(chunk)[None, :, None])
+        action = executor.next(ROW).item()
+    # For now: 4 was said two steps ago, 2 one step ago, 1 now: (1 * 4 + 1/2 * 2 + 1/4 * 1) / (1 + 1/2 + 1/4) = 3
+    assert action == pytest.approx(3.0)
+
+
+def test_ensemble_starts_with_the_only_prediction_and_forgets_at_reset():
+    executor = TemporalEnsemble(num_rows=2)
+    executor.add(np.array([0, 1]), np.array([[[5.0], [7.0]], [[np.nan], [np.nan]]]))
+    assert executor.next(ROW).item() == 5.0
+    executor.reset(np.array([1]))
+    executor.add(np.array([1]), np.array([[[2.0], [3.0]]]))
+    assert executor.next(np.array([1])).item() == 2.0
+
+
+def test_ensemble_refuses_categories():
+    with pytest.raises(ValueError, match="no average"):
+        TemporalEnsemble(1).add(ROW, np.zeros((1, 2, 1), np.int64))
+
+
+def test_play_gives_lengths_rewards_and_outcomes_by_seed():
+    # Corridor: the goal of seed s lies at s % 5 + 1; steps of 1 reach it after as many steps; horizon 4.
+    episodes = play(CountingAgent(chunk=1), Corridor(2), [0, 1, 2, 3, 4])
+    assert [episode.length for episode in episodes] == [1, 2, 3, 4, 4]
+    assert [episode.outcome for episode in episodes] == ["success"] * 4 + ["failure"]
+    assert [episode.reward for episode in episodes] == [1.0, 1.0, 1.0, 1.0, 0.0]
+    assert [episode.seed for episode in episodes] == [0, 1, 2, 3, 4]
+    assert [episode.goal.key for episode in episodes] == ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("num_envs", [1, 3, 8])
+def test_idle_rows_are_never_asked_and_others_plan_on_their_own_clock(num_envs):
+    agent = CountingAgent(chunk=3)
+    episodes = play(agent, Corridor(num_envs), range(5), execute=2)
+    # plans at steps 0 and 2 of each episode: lengths 1, 2, 3, 4, 4 plan 1, 1, 2, 2, 2 times; the other 6 steps are observed
+    assert agent.planned == 8
+    assert agent.observed == 6
+    assert [episode.length for episode in episodes] == [1, 2, 3, 4, 4]
+
+
+def test_told_words_replace_the_instruction_but_not_the_goal():
+    agent = CountingAgent(chunk=1)
+    episodes = play(agent, Corridor(2), [1, 2], instructions=["", "sing"])
+    assert agent.heard == {"", "sing"}
+    assert [(episode.instruction, episode.goal.key) for episode in episodes] == [("", "2"), ("sing", "3")]
+
+
+def test_prepare_may_set_goals_that_the_episode_is_judged_by():
+    environment = Corridor(2)
+
+    def prepare(rows, seeds):
+        return environment.set_goals(rows, [environment.alternatives()[row][0] for row in rows])
+
+    episodes = play(CountingAgent(chunk=1), environment, [2, 3], prepare=prepare)
+    assert [episode.goal.key for episode in episodes] == ["1", "1"]
+    assert [episode.instruction for episode in episodes] == ["walk 1", "walk 1"]
+    assert [episode.length for episode in episodes] == [1, 1]
+
+
+def test_a_broken_row_is_one_crash_and_the_others_are_played():
+    episodes = play(CountingAgent(chunk=1), Corridor(3, broken_seed=2), [0, 1, 2, 3])
+    assert [episode.outcome for episode in episodes] == ["success", "success", "crash", "success"]
+    assert "row is broken" in episodes[2].error
+    assert [episode.length for episode in episodes[:2]] == [1, 2]
+
+
+def test_a_reset_that_fails_is_a_crash_too():
+    episodes = play(CountingAgent(chunk=1), Corridor(2, broken_reset=1), [0, 1, 2])
+    assert [episode.outcome for episode in episodes] == ["success", "crash", "success"]
+
+
+def test_an_action_that_is_not_finite_is_a_crash_of_its_row():
+    episodes = play(CountingAgent(chunk=1, nan_at_goal="walk 2"), Corridor(2), [0, 1, 2])
+    assert [episode.outcome for episode in episodes] == ["success", "crash", "success"]
+
+
+def test_frames_are_kept_for_the_first_episodes_only():
+    episodes = play(CountingAgent(chunk=1), Corridor(3), [0, 1, 2], record=2)
+    assert [len(episode.frames) for episode in episodes] == [2, 3, 0]  # the first one, and one after each step
+    assert [int(frame[0, 0, 0]) for frame in episodes[1].frames] == [0, 1, 2]  # the corridor draws the place
+
+
+def test_a_stop_ends_play_between_steps(monkeypatch):
+    def stop():
+        raise Interrupted("stopped by SIGTERM", 75)
+
+    monkeypatch.setattr("vla_train.stopping.check", stop)
+    with pytest.raises(Interrupted):
+        play(CountingAgent(chunk=1), Corridor(1), [0])
+
+
+def test_a_wrong_action_shape_names_both():
+    with pytest.raises(ValueError, match=r"shape \(1, 1, 2\).*\[1, horizon, 1\]"):
+        play(CountingAgent(chunk=1, size=2), Corridor(1), [0])
+
+
+def observation(place, rows=1):
+    image = np.full((rows, 4, 4, 3), place, np.uint8)
+    return {"top": image}, ["walk 1"] * rows, np.full((rows, 1), place, np.float32)
+
+
+def test_agent_keeps_a_window_for_each_row():
+    policy, processor = corridor_policy(history=3)
+    agent = Agent(policy, processor)
+    agent.act(*observation(1, rows=2))
+    seen = policy.seen[-1]
+    assert seen.present.tolist() == [[False, False, True]] * 2
+    assert seen.state[0, :, 0].tolist() == [1, 1, 1]  # the first frame stands where nothing was
+    agent.observe(*observation(2), rows=[1])
+    agent.act(*observation(3), rows=[1])
+    seen = policy.seen[-1]
+    assert seen.state[0, :, 0].tolist() == [1, 2, 3]
+    assert seen.images["top"][0, :, 0, 0, 0].tolist() == [1, 2, 3]
+    assert seen.present.all()
+    agent.reset([1])
+    agent.act(*observation(5, rows=2))
+    seen = policy.seen[-1]
+    assert seen.state[:, :, 0].tolist() == [[1, 1, 5], [5, 5, 5]]
+    assert seen.present.tolist() == [[False, True, True], [False, False, True]]
+
+
+def test_agent_touches_neither_random_state_nor_modes():
+    policy, processor = corridor_policy(history=1)
+    policy.train()
+    policy.dropout.eval()  # a frozen part
+    agent = Agent(policy, processor)
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = agent.act(*observation(1))
+    second = agent.act(*observation(1))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert (policy.training, policy.dropout.training) == (True, False)
+    assert policy.modes == [False, False]
+    assert not np.array_equal(first, second)  # this policy samples: other noise at each call ...
+    agent.reset()
+    assert np.array_equal(agent.act(*observation(1)), first)  # ... and the same again after a reset
+    assert first.shape == (1, 2, 1)
+    assert first.dtype == np.float32
+
+
+def test_agent_gives_int64_for_categories():
+    policy, processor = corridor_policy(history=1)
+    policy.forward_act = lambda batch: torch.ones(batch, 1, 1, dtype=torch.int64)
+    assert Agent(policy, processor).act(*observation(1)).dtype == np.int64
+
+
+def test_play_with_an_agent_is_independent_of_the_rows():
+    policy, processor = corridor_policy(history=2, noise=0.0)
+    results = []
+    for num_envs in (1, 3, 8):
+        episodes = play(Agent(policy, processor), Corridor(num_envs), range(7), execute=2)
+        results.append([replace(episode, frames=[]) for episode in episodes])
+    assert results[0] == results[1] == results[2]
+
+
+def test_world_errors_of_single_episodes_do_not_hide_programming_errors():
+    class Buggy(Corridor):
+        def step(self, actions):
+            raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        play(CountingAgent(chunk=1), Buggy(2), [0, 1])
+    assert issubclass(WorldError, Exception)
