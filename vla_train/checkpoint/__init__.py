@@ -4,7 +4,7 @@ from vla_train.checkpoint.loading import load_into
 from vla_train.checkpoint.manifest import SCHEMA, TornCheckpointError
 from vla_train.checkpoint.nested import load_nested, save_nested
 from vla_train.checkpoint.random_state import random_state, set_random_state
-from vla_train.checkpoint.store import Checkpoint, read, resolve, write
+from vla_train.checkpoint.store import Checkpoint, read, resolve, run_of, write
 
 __all__ = [
     "SCHEMA",
@@ -15,6 +15,7 @@ __all__ = [
     "random_state",
     "read",
     "resolve",
+    "run_of",
     "save_nested",
     "set_random_state",
     "write",

@@ -33,7 +33,9 @@ class FolderWriter:
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="checkpoint")
 
     def tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-        save_file(dict(tensors), self._path(name), metadata)
+        path = self._path(name)
+        save_file(dict(tensors), path, metadata)
+        path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that only their owner may read
         self._hash(name)
 
     def text(self, name: str, text: str) -> None:
@@ -160,5 +162,5 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _torn(folder: Path, what: str) -> TornCheckpointError:
     return TornCheckpointError(
-        f"the checkpoint {folder} is torn: {what}. Take another one, or name the run folder: that falls back to its newest whole one."
+        f"the checkpoint {folder} is torn: {what}. Take another one, or name the run folder, which falls back to a whole one."
     )

@@ -121,18 +121,19 @@ def unshare(stored: Mapping[str, Tensor], aliases: Aliases, among: Mapping[str, 
     return tensors
 
 
-def save_nested(stem: Path, state: StateDict) -> None:
-    """Write a nested state as ``<stem>.safetensors`` and ``<stem>.json``."""
+def save_nested(folder: Path, stem: str, state: StateDict) -> None:
+    """Write a nested state into a folder, as ``<stem>.safetensors`` and ``<stem>.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
     tree, tensors = encode(state)
     stored, aliases = share(tensors)
-    save_file(stored, stem.with_name(stem.name + ".safetensors"))
-    stem.with_name(stem.name + ".json").write_text(json.dumps({"tree": tree, "aliases": aliases}), encoding="utf-8")
+    save_file(stored, folder / f"{stem}.safetensors")
+    (folder / f"{stem}.json").write_text(json.dumps({"tree": tree, "aliases": aliases}), encoding="utf-8")
 
 
-def load_nested(stem: Path) -> StateDict:
+def load_nested(folder: Path, stem: str) -> StateDict:
     """Read what ``save_nested`` wrote, on the CPU."""
-    document = json.loads(stem.with_name(stem.name + ".json").read_text(encoding="utf-8"))
-    stored = load_file(stem.with_name(stem.name + ".safetensors"))
+    document = json.loads((folder / f"{stem}.json").read_text(encoding="utf-8"))
+    stored = load_file(folder / f"{stem}.safetensors")
     state: StateDict = decode(document["tree"], unshare(stored, document["aliases"]))
     return state
 

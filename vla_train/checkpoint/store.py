@@ -130,6 +130,16 @@ def resolve(path: Path, warn: Callable[[str], object] | None = None) -> Path:
     return read(path, warn).path
 
 
+def run_of(path: Path) -> Path:
+    """The run folder that a checkpoint (or a link to one) lies in. Raises ``CheckpointError`` if it lies in none."""
+    folder = path.resolve().parent
+    if folder.name != FOLDER:
+        raise CheckpointError(
+            f"{path} does not lie in the {FOLDER}/ of a run folder, so there is no run to go on with; use init={path}"
+        )
+    return folder.parent
+
+
 def _read_one(folder: Path) -> Checkpoint:
     manifest = verify(folder)
     if missing := {POLICY, STATE, STATE_TENSORS} - set(manifest["files"]):
