@@ -1,0 +1,124 @@
+"""The wrapper around both programs: Hydra composes, the config is checked, then the work is done and an exit code returned.
+
+Hydra ends the process itself on an error, with its own words and exit code 1. Here every job catches its own errors and tells
+them, so that a sweep goes on to its next job, and Hydra's errors are put into our words with exit code 2.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vla_train import stopping
+from vla_train.errors import Interrupted, UsageError, VlaTrainError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+Work = Callable[[dict[str, Any], list[str]], Any]  # validated config, the command line's overrides -> result
+BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
+
+
+def run(kind: str, work: Work) -> int:
+    """The program ``vla-train`` or ``vla-eval``: reads ``sys.argv``, returns the exit code (see the README's table)."""
+    try:
+        code = _run(kind, work, sys.argv[1:])
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # the reader of our output has left, as in `vla-train --help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+
+
+def _run(kind: str, work: Work, words: list[str]) -> int:
+    if {"-h", "--help"} & set(words):
+        from vla_train.cli.help import text
+
+        print(text(kind))
+        return 0
+    debug = any(word.lower() == "debug=true" for word in words)
+    with stopping.handlers():
+        try:
+            return _with_hydra(kind, work)
+        except SystemExit as exit:  # --hydra-help, --info, --cfg, and argparse on a wrong option
+            return exit.code if isinstance(exit.code, int) else 1
+        except KeyboardInterrupt:
+            print("stopped at once", file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            return report(_translated(error, kind, words), debug)
+
+
+def _with_hydra(kind: str, work: Work) -> int:
+    """Let Hydra compose and run the job, or each job of a sweep."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+    from omegaconf import OmegaConf
+
+    from vla_train.config.compose import register_plugins, validate
+    from vla_train.config.folders import shipped
+
+    codes: list[int] = []
+
+    def job(cfg: "DictConfig") -> Any:
+        if stopping.requested():  # a sweep that was stopped: its other jobs do not begin
+            return None
+        settings = HydraConfig.get()
+        overrides = OmegaConf.to_container(settings.overrides.task, resolve=False)
+        assert isinstance(overrides, list)
+        if settings.mode is RunMode.MULTIRUN:
+            print(f"[job {settings.job.num}] {' '.join(map(str, overrides))}", flush=True)
+        try:
+            result = work(validate(cfg, kind), overrides)
+        except Exception as error:
+            codes.append(report(error, debug=bool(cfg.get("debug"))))
+            return None
+        codes.append(0)
+        return result
+
+    full_error = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of exiting
+    try:
+        register_plugins()
+        hydra.main(version_base="1.3", config_path=str(shipped()), config_name=kind)(job)()
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
+    return exit_code(codes)
+
+
+def exit_code(codes: list[int]) -> int:
+    """One job's own code; of a sweep 1 if a job failed, unless it was stopped."""
+    stopped = [code for code in codes if code in (75, 130)]
+    if stopped or len(codes) <= 1:
+        return (stopped or codes or [0])[0]
+    return int(any(codes))
+
+
+def report(error: Exception, debug: bool) -> int:
+    """Tell the user about an error, and return its exit code. Only what nobody foresaw shows its traceback unasked."""
+    if isinstance(error, ModuleNotFoundError):
+        from vla_train.config import install_hint
+
+        if hint := install_hint(error):
+            error = UsageError(f"{error}.{hint}")
+    if isinstance(error, BrokenPipeError):
+        raise error
+    if debug or not isinstance(error, VlaTrainError):
+        traceback.print_exception(error)
+    else:
+        kind = "" if isinstance(error, Interrupted) else "error: "
+        print(f"{kind}{error}", file=sys.stderr, flush=True)
+    return error.exit_code if isinstance(error, VlaTrainError) else 1
+
+
+def _translated(error: Exception, kind: str, words: list[str]) -> Exception:
+    """Hydra's own errors in our words; any other as it is."""
+    if isinstance(error, VlaTrainError):
+        return error
+    from vla_train.cli.explain import explain
+
+    return explain(error, kind, [word for word in words if not word.startswith("-")])

@@ -1,0 +1,88 @@
+"""Hydra's errors in our words: what is wrong, where, the nearest right word."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from vla_train.config import folders, words
+from vla_train.config.compose import compose
+from vla_train.config.schema import read_yaml, unknown_choice
+from vla_train.config.targets import GROUPS
+from vla_train.errors import UsageError, VlaTrainError
+
+NOISE = re.compile(r"See https://hydra\.cc.*|Config search path:.*", re.DOTALL)
+
+
+def explain(error: Exception, kind: str, overrides: Sequence[str]) -> Exception:
+    """The ``UsageError`` for an error of Hydra or OmegaConf, raised from it; any other error as it is."""
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    misused = _misused_group(overrides)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        message = _missing_file(error.missing_cfg_file, str(error))
+    elif isinstance(error, OverrideParseException):
+        why = _first_lines(error).removeprefix(f"Error parsing override '{error.override}' ")
+        message = f"{error.override}: not of the form key=value ({why}). In a shell, quote what has spaces or special signs."
+    elif isinstance(error, ValueError) and misused:
+        message = misused
+    elif isinstance(error, HydraException | OmegaConfBaseException):
+        key = re.match(r"Could not (?:override|delete(?: from config)?)[^'\"]*['\"]([^'\"]+)['\"]", str(error))
+        message = _unknown_key(key[1], kind, overrides) if key else _first_lines(error)
+    else:
+        return error
+    explained = UsageError(message)
+    explained.__cause__ = error
+    return explained
+
+
+def _first_lines(error: Exception) -> str:
+    lines = NOISE.sub("", str(error)).strip().splitlines()
+    return " ".join(line.strip() for line in lines if not line.startswith("To append to your config"))
+
+
+def _missing_file(file: str, text: str) -> str:
+    group, _, choice = file.rpartition("/")
+    where = re.match(r"In '([^']+)'", text)
+    source = f" (named in {where[1]}.yaml)" if where and "/" in where[1] else ""
+    if not group:
+        return f"There is no config {file}.yaml."
+    return unknown_choice(group, choice, folders.choices(group)) + source
+
+
+def _misused_group(overrides: Sequence[str]) -> str | None:
+    """``model=null`` or ``model=3``: a group takes the name of one of its files."""
+    for override in overrides:
+        group, _, value = override.lstrip("+~").partition("=")
+        known = folders.choices(group) if group in GROUPS else []
+        if known and value not in known:
+            return unknown_choice(group, value, known)
+    return None
+
+
+def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
+    config = _known_config(kind, overrides)
+    group = key.partition(".")[0]
+    known = [*words.keys(config), *(GROUPS if kind == "train" else ())]
+    place = f"{group}={config['choices'][group]}" if group in config.get("choices", {}) else f"vla-{kind}"
+    hint = words.did_you_mean(key, dict.fromkeys(known))
+    section = config.get(group)
+    listed = f" Its keys: {', '.join(words.keys(section))}." if isinstance(section, dict) and not hint else ""
+    return f"{key}: {place} has no such key.{hint}{listed}"
+
+
+def _known_config(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """What would have been composed from the group choices alone: its keys are the known ones."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    if kind == "eval":
+        return {
+            key: value for key, value in read_yaml(folders.shipped() / "eval.yaml").items() if key not in ("defaults", "hydra")
+        }
+    chosen = [override for override in overrides if override.partition("=")[0] in GROUPS and "," not in override]
+    try:
+        return compose(chosen)
+    except (VlaTrainError, Exception):
+        GlobalHydra.instance().clear()
+        return compose()

@@ -1,0 +1,97 @@
+"""What ``--help`` prints. The choices are read from the folders of YAML files, so Hydra need not be imported."""
+
+import re
+import textwrap
+
+from vla_train.config import folders
+from vla_train.config.targets import GROUPS
+
+MEANING = {
+    "model": "the encoder of images, words and state",
+    "head": "how actions are predicted; auto: what fits the paradigm and the actions",
+    "dataset": "demonstrations; brings its environment along",
+    "environment": "where the policy is evaluated, or collects experience",
+    "paradigm": "how it learns; brings its source along",
+    "source": "where its batches come from",
+    "curriculum": "which stage of the environment is trained",
+    "continual": "what is done against forgetting",
+    "augmentation": "changes to images and words in training",
+    "randomization": "changes to the simulated world",
+    "uncertainty": "how the policy tells what it does not know",
+    "optimizer": "steps, schedule, clipping, averaging",
+    "runtime": "device, threads, precision",
+    "tracker": "logs and live view",
+    "experiment": "a preset of all of the above",
+}
+
+TRAIN = """\
+vla-train: train a policy that sees, reads an instruction and acts.
+
+Usage: vla-train [group=choice ...] [key=value ...]
+
+It makes or reads demonstrations, trains, evaluates on the way, and writes checkpoints, logs and pictures to outputs/<run>.
+
+Groups (* is what is taken when you say nothing):
+{groups}
+
+Keys of the run (all of them: vla-train --cfg job):
+  steps=N env_steps=N minutes=M   length of the run; whichever is reached first
+  seed=0                          same seed, same machine: same result
+  dataset.batch_size=128  optimizer.lr=1e-3  model.width=128  runtime.device=cuda
+  resume=outputs/RUN              go on with a run that was stopped
+  init=outputs/RUN                start from the weights of another run
+  debug=true                      show tracebacks
+
+Examples:
+  vla-train paradigm=bc model=transformer
+  vla-train dataset=babyai dataset.level=GoToLocal model=film_cnn steps=2000
+  vla-train curriculum=simple_manipulation minutes=15 optimizer.ema=0.999
+  vla-train -m model=transformer,film_cnn seed=0,1         (a sweep: every combination)
+{more}"""
+
+EVAL = """\
+vla-eval: measure how often a trained policy succeeds, and whether it listens to its instruction.
+
+Usage: vla-eval checkpoint=RUN_OR_CHECKPOINT [key=value ...]
+
+It writes report.json, episodes.csv and a video to outputs/<run>/evaluations, and prints a table.
+
+Keys (all of them: vla-eval --cfg job):
+  checkpoint=outputs/RUN          its last checkpoint; name .../checkpoints/best for the best
+  episodes=512  num_envs=128      how many episodes, how many at once
+  conditions=[plain,swapped,foreign,empty,random,chance]
+  seeds=test                      or validation
+  split=templates                 a held-out split of the environment
+  stage=NAME                      one stage only
+  execute=4  ensemble=true        actions of each chunk to execute; average overlapping chunks
+  device=cuda
+
+Examples:
+  vla-eval checkpoint=outputs/RUN
+  vla-eval checkpoint=outputs/RUN/checkpoints/best episodes=128 conditions=[plain,swapped]
+{more}"""
+
+MORE = """
+More:
+  --cfg job             print the composed config and stop
+  -m, --multirun        run every combination of comma-separated values
+  --config-dir DIR      a folder of your own YAML files, laid out like configs/
+  --hydra-help          Hydra's own options
+  shell completion:     eval "$(vla-{kind} -sc install=bash)"      (also zsh, fish)
+"""
+
+
+def text(kind: str) -> str:
+    """The help of ``vla-train`` or ``vla-eval``."""
+    return (TRAIN if kind == "train" else EVAL).format(groups=_groups(), more=MORE.format(kind=kind))
+
+
+def _groups() -> str:
+    shipped = (folders.shipped() / "train.yaml").read_text(encoding="utf-8")
+    default = dict(re.findall(r"^  - (\w+): (\w+)", shipped, re.MULTILINE))
+    lines = []
+    for group in GROUPS:
+        names = [f"*{name}" if default.get(group) == name else name for name in folders.choices(group)]
+        lines.append(f"  {group:<14}{MEANING[group]}")
+        lines += textwrap.wrap(" ".join(names) or "(none yet)", width=100, initial_indent=" " * 18, subsequent_indent=" " * 18)
+    return "\n".join(lines)

@@ -1,0 +1,92 @@
+"""From a command line's words to a validated config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vla_train.config import folders
+from vla_train.config.check import Checker
+from vla_train.config.schema import Schema, groups_of
+from vla_train.errors import UsageError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" = None) -> dict[str, Any]:
+    """The composed ``cfg`` of one job as nested dicts, resolved and checked.
+
+    Beside the keys of ``configs/train.yaml`` and of every group it has ``choices`` ({group: name of the chosen YAML}) and
+    ``plugins`` (the packages whose YAML or classes it uses). ``hydra`` is the job's ``hydra`` node; by default that of the
+    running job. Raises ``UsageError`` with one line for each thing that is wrong.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    node: Any = HydraConfig.get() if hydra is None else hydra
+    path = [Path(source.path) for source in node.runtime.config_sources if source.schema == "file"]
+    if removed := [group for group in groups_of(kind) if not node.runtime.choices.get(group)]:
+        raise UsageError(
+            f"{removed[0]}: this group was removed, but every run needs it. Choices: {', '.join(folders.choices(removed[0]))}."
+        )
+    choices = {group: str(node.runtime.choices[group]) for group in groups_of(kind)}
+    checker = Checker(Schema.of(kind, choices, path))
+    config = checker.check(_resolved(cfg))
+    if checker.problems:
+        raise UsageError(checker.message())
+    if kind == "eval":
+        return config
+    experiment = node.runtime.choices.get("experiment")
+    recorded = {**choices, **({"experiment": str(experiment)} if experiment else {})}
+    return {**config, "choices": recorded, "plugins": _plugins_used(config, recorded, path)}
+
+
+def compose(overrides: Sequence[str] = (), kind: str = "train") -> dict[str, Any]:
+    """``validate`` of what ``vla-train`` (or ``vla-eval``) would compose from these words; for scripts, notebooks and tests."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from omegaconf import open_dict
+
+    register_plugins()
+    with initialize_config_dir(str(folders.shipped()), version_base="1.3"):
+        cfg = hydra_compose(kind, list(overrides), return_hydra_config=True)
+    with open_dict(cfg):
+        hydra = cfg.pop("hydra")
+    return validate(cfg, kind, hydra)
+
+
+def register_plugins() -> None:
+    """Tell Hydra where installed plug-ins keep their YAML."""
+    from hydra.core.config_search_path import ConfigSearchPath
+    from hydra.core.plugins import Plugins
+    from hydra.plugins.search_path_plugin import SearchPathPlugin
+
+    found = folders.search_path()[1:]
+    if not found:
+        return
+
+    class PluginFolders(SearchPathPlugin):
+        def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+            known = {element.path for element in search_path.get_path()}
+            for folder in found:
+                if f"file://{folder}" not in known:
+                    search_path.append("vla_train.plugins", f"file://{folder}")
+
+    Plugins.instance().register(PluginFolders)
+
+
+def _resolved(cfg: "DictConfig") -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        config = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=False)
+    except OmegaConfBaseException as error:
+        raise UsageError(f"{error.full_key}: {str(error).splitlines()[0]}") from error
+    return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
+
+
+def _plugins_used(config: dict[str, Any], choices: dict[str, str], path: Sequence[Path]) -> list[str]:
+    files = [folders.find(group, name, path) for group, name in choices.items()]
+    owners = {folders.owner(file) for file in files if file is not None}
+    targets = {str(config[group].get("_target_")).partition(".")[0] for group in choices if group in config}
+    return sorted(package for package in folders.plugins() if package in owners | targets)

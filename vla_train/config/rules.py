@@ -1,0 +1,187 @@
+"""What a value may be, in a small language that an error message can quote.
+
+A rule is a list of alternatives, ``null | int >= 1``. Each is a type (``bool int float str list dict``), numbers with bounds
+(``float >= 0 < 1``), ``list of`` whatever follows, or a literal word (``auto | fp32 | bf16``). A float accepts an int.
+
+A key whose shipped value is a plain number, string, bool or list takes its type from that value. ``RULES`` adds ranges and
+words, and says what a key may be whose shipped value is null, ???, a word such as auto, or an interpolation. A name is
+``key``, ``group.key``, ``group/choice.key`` for one choice only, or ``vla-eval.key`` for a key of one program only. A plug-in
+declares its own in ``<package>/configs/schema.yaml``.
+"""
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "str": (str,),
+    "list": (list,),
+    "dict": (dict,),
+    "null": (type(None),),
+}
+COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    ">": operator.gt,
+    "<=": operator.le,
+    "<": operator.lt,
+}
+
+CONDITIONS = "list of plain | swapped | foreign | empty | random | chance"
+SHARE = "float >= 0 < 1"
+
+RULES: dict[str, str] = {
+    # the run
+    "seed": "int >= 0",
+    "steps": "null | int >= 1",
+    "env_steps": "null | int >= 1",
+    "minutes": "null | float > 0",
+    "name": "null | str",
+    "resume": "null | str",
+    "init": "null | str",
+    "every.log": "int >= 0",
+    "every.evaluate": "int >= 0",
+    "every.save": "int >= 0",
+    "checkpoint.keep": "int >= 1",
+    "evaluation.episodes": "int >= 1",
+    "evaluation.num_envs": "int >= 1",
+    "evaluation.conditions": CONDITIONS,
+    "evaluation.execute": "null | int >= 1",
+    "evaluation.held_out_frames": "int >= 0",
+    "evaluation.mode": "max | min",
+    "evaluation.patience": "int >= 0",
+    "evaluation.video_episodes": "int >= 0",
+    # vla-eval
+    "checkpoint": "str",
+    "episodes": "int >= 1",
+    "num_envs": "int >= 1",
+    "seeds": "test | validation",
+    "split": "null | str",
+    "stage": "null | str",
+    "conditions": CONDITIONS,
+    "execute": "null | int >= 1",
+    "ensemble": "null | bool",
+    "held_out_frames": "int >= 0",
+    "video_episodes": "int >= 0",
+    "vla-eval.output": "null | str",
+    "device": "str",
+    "threads": "auto | int >= 1",
+    # groups
+    "runtime.device": "str",
+    "runtime.threads": "auto | int >= 1",
+    "runtime.precision": "auto | fp32 | bf16",
+    "tracker.console": "auto | live | plain | none",
+    "optimizer.lr": "float > 0",
+    "optimizer.weight_decay": "float >= 0",
+    "optimizer.betas": f"list of {SHARE}",
+    "optimizer.warmup": SHARE,
+    "optimizer.schedule": "cosine | constant",
+    "optimizer.final": "float >= 0 <= 1",
+    "optimizer.clip": "float >= 0",
+    "optimizer.micro_batches": "int >= 1",
+    "optimizer.ema": SHARE,
+    "paradigm.steps": "null | int >= 1",
+    "source.prefetch": "int >= 0",
+    "dataset.episodes": "int >= 1",
+    "dataset.noise": "float >= 0",
+    "dataset.start": "int >= 0",
+    "dataset.path": "null | str",
+    "dataset.batch_size": "int >= 1",
+    "dataset.history": "int >= 1",
+    "dataset.chunk": "int >= 1",
+    "dataset.validation": SHARE,
+    "dataset.view": "rgb | symbolic",
+    "environment/tabletop.image_size": "int >= 8",
+    "environment/tabletop.cameras": "list of top | gripper",
+    "environment/tabletop.split": "train | templates | pairs",
+    "environment/tabletop.min_objects": "int >= 1",
+    "environment/tabletop.max_objects": "int >= 1",
+    "environment/tabletop.actions": "continuous | discrete",
+    "environment/tabletop.shaping": "float >= 0",
+    "environment/babyai.level": "str",
+    "environment/babyai.view": "rgb | symbolic",
+    "environment/babyai.tile_size": "int >= 1",
+    "model.stem": "film_conv | patch",
+    "model.width": "int >= 1",
+    "model.layers": "int >= 1",
+    "model.blocks": "int >= 1",
+    "model.num_heads": "int >= 1",
+    "model.patch": "int >= 1",
+    "model.dropout": SHARE,
+    "model.image_size": "null | int >= 8",
+    "model.cameras": "null | list of str",
+    "model.max_tokens": "int >= 1",
+    "model.vocabulary": "int >= 300",  # the byte fallback alone takes 256
+    "head.loss": "l1 | l2",
+    "head.hidden": "int >= 1",
+    "head.min_std": "float > 0",
+}
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One way to satisfy a rule: a type with bounds, a list of something, or a literal word."""
+
+    name: str
+    bounds: tuple[tuple[str, float], ...] = ()
+    items: tuple["Alternative", ...] = ()
+
+    def accepts(self, value: Any) -> bool:
+        if self.items:
+            return isinstance(value, list) and all(any(item.accepts(entry) for item in self.items) for entry in value)
+        if self.name not in TYPES:
+            return bool(value == self.name)
+        if not isinstance(value, TYPES[self.name]) or (isinstance(value, bool) and self.name != "bool"):
+            return False
+        if not isinstance(value, float | int):
+            return not self.bounds
+        return math.isfinite(value) and all(COMPARISONS[sign](value, bound) for sign, bound in self.bounds)
+
+    def convert(self, value: Any) -> Any:
+        if self.items:
+            return [convert(self.items, entry) for entry in value]
+        return float(value) if self.name == "float" else value
+
+
+@cache
+def parse(rule: str) -> tuple[Alternative, ...]:
+    """A rule's alternatives. ``list of`` takes all that follows it."""
+    if rule.startswith("list of "):
+        return (Alternative("list", items=parse(rule.removeprefix("list of "))),)
+    first, _, rest = rule.partition(" | ")
+    name, *bounds = first.split()
+    pairs = tuple((sign, float(bound)) for sign, bound in zip(bounds[::2], bounds[1::2], strict=True))
+    return (Alternative(name, bounds=pairs), *(parse(rest) if rest else ()))
+
+
+def convert(alternatives: tuple[Alternative, ...], value: Any) -> Any:
+    """The value as the first fitting alternative wants it. Raises ``ValueError`` if none fits."""
+    for alternative in alternatives:
+        if alternative.accepts(value):
+            return alternative.convert(value)
+    raise ValueError(f"{value!r} fits none of the alternatives")
+
+
+def words(rule: str) -> list[str]:
+    """The literal words of a rule, those of a list's items included."""
+    found = []
+    for alternative in parse(rule):
+        found += [item.name for item in alternative.items or (alternative,) if item.name not in TYPES]
+    return found
+
+
+def from_default(value: Any) -> str:
+    """The rule that a shipped value stands for, where ``RULES`` has none; ``any`` where it tells no type."""
+    if isinstance(value, list):
+        kinds = {from_default(entry) for entry in value}
+        if kinds == {"int", "float"}:
+            kinds = {"float"}
+        return f"list of {kinds.pop()}" if len(kinds) == 1 else "list"
+    if value is None or (isinstance(value, str) and ("${" in value or value == "???")):
+        return "any"
+    return next(name for name in ("bool", "int", "float", "str", "dict") if isinstance(value, TYPES[name]))

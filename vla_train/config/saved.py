@@ -1,0 +1,101 @@
+"""The config as it is saved with a checkpoint, and read back through the same closed schema.
+
+A saved config is data from elsewhere: it is read as plain YAML (no interpolation, no objects), and what it names must pass the
+same checks as a command line. It can never extend the list of allowed packages.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from vla_train.config import folders, words
+from vla_train.config.check import Checker
+from vla_train.config.schema import Schema, groups_of, merged
+from vla_train.errors import CheckpointError, UsageError
+
+# What a resumed run accepts: its length, how it is shown, where it computes. A name that ends in a dot stands for its section.
+RESUMABLE = ("resume", "steps", "env_steps", "minutes", "tracker.", "runtime.device", "force_dataset", "debug")
+
+
+def dump(config: dict[str, Any]) -> str:
+    """A validated config as YAML text."""
+    import yaml
+
+    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def load_saved(
+    text: str, overrides: Sequence[str] = (), *, allowed: Sequence[str] = RESUMABLE, where: str = "config.yaml"
+) -> dict[str, Any]:
+    """The config that ``dump`` wrote, checked again, with a command line's ``overrides`` (``key=value``) laid over it.
+
+    Keys that were added to a shipped YAML since take their shipped value. Raises ``CheckpointError`` for a config that is torn,
+    names a foreign ``_target_``, a missing plug-in or unknown keys; ``UsageError`` for an override outside ``allowed``.
+    """
+    config = _read(text, where)
+    choices, plugins = config.pop("choices"), config.pop("plugins")
+    if missing := [package for package in plugins if package not in folders.plugins()]:
+        raise CheckpointError(f"{where} was made with the plug-in {', '.join(missing)}, which is not installed here.")
+    groups = {group: name for group, name in choices.items() if group in groups_of("train")}
+    try:
+        schema = Schema.of("train", groups, folders.search_path())
+    except UsageError as error:
+        raise CheckpointError(f"{where}: {error}") from error
+    checked = _checked(
+        merged(_plain(schema.shipped), config), schema, CheckpointError, f"{where} is not a config of this program:\n"
+    )
+    changed = merged(checked, _parsed(overrides, allowed))
+    return {**_checked(changed, schema, UsageError, ""), "choices": choices, "plugins": plugins}
+
+
+def _read(text: str, where: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        config = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise CheckpointError(f"{where} is not readable YAML: {error}") from error
+    if not isinstance(config, dict) or not _records_its_choices(config):
+        raise CheckpointError(f"{where} does not say which group choices and plug-ins it was made with.")
+    return config
+
+
+def _records_its_choices(config: dict[Any, Any]) -> bool:
+    choices, plugins = config.get("choices"), config.get("plugins")
+    if not isinstance(choices, dict) or not isinstance(plugins, list) or not set(groups_of("train")) <= set(choices):
+        return False
+    return all(isinstance(word, str) for word in [*config, *choices, *choices.values(), *plugins])
+
+
+def _checked(config: dict[str, Any], schema: Schema, error: type[Exception], prefix: str) -> dict[str, Any]:
+    checker = Checker(schema)
+    result = checker.check(config)
+    if checker.problems:
+        raise error(prefix + checker.message())
+    return result
+
+
+def _plain(shipped: dict[str, Any]) -> dict[str, Any]:
+    """Shipped values that stand for themselves, to fill what an older config lacks; an interpolation cannot."""
+    plain = {key: _plain(value) if isinstance(value, dict) else value for key, value in shipped.items()}
+    return {key: value for key, value in plain.items() if not (isinstance(value, str) and "${" in value)}
+
+
+def _parsed(overrides: Sequence[str], allowed: Sequence[str]) -> dict[str, Any]:
+    """Overrides as a nested dict. Raises ``UsageError`` for one that is not allowed."""
+    if not overrides:
+        return {}
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    result: dict[str, Any] = {}
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        key = override.key_or_group
+        if not any(key == name or (name.endswith(".") and key.startswith(name)) for name in allowed):
+            names = ", ".join(f"{name}*" if name.endswith(".") else name for name in allowed)
+            hint = words.did_you_mean(key, allowed)
+            raise UsageError(f"{key}: a resumed run keeps its own config.{hint} It accepts only {names}.")
+        *sections, leaf = key.split(".")
+        node: dict[str, Any] = {leaf: override.value()}
+        for section in reversed(sections):
+            node = {section: node}
+        result = merged(result, node)
+    return result

@@ -1,0 +1,92 @@
+"""Which classes a config may name. Each group has its own packages, and an installed plug-in may be named in every group.
+
+A ``_target_`` is checked twice: its dotted prefix before anything is imported, then the module that the class it names was
+really defined in, so that neither ``os.system`` nor ``vla_train.data.reader.os.system`` is ever reached.
+"""
+
+import importlib
+import re
+import traceback
+from typing import Any
+
+from vla_train.config.folders import plugins
+from vla_train.config.words import did_you_mean
+from vla_train.errors import UsageError
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "model": ("vla_train.models",),
+    "head": ("vla_train.models.heads",),
+    "dataset": ("vla_train.data", "vla_train.collection"),
+    "environment": ("vla_train.envs",),
+    "paradigm": ("vla_train.paradigms",),
+    "source": ("vla_train.sources",),
+    "curriculum": ("vla_train.curricula",),
+    "continual": ("vla_train.continual",),
+    "augmentation": ("vla_train.data",),
+    "randomization": ("vla_train.envs",),
+    "uncertainty": ("vla_train.uncertainty",),
+    "optimizer": ("vla_train.optim",),
+    "runtime": (),
+    "tracker": ("vla_train.tracking",),
+    "experiment": (),
+}
+DOTTED = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
+
+
+def _inside(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def allowed_packages(group: str) -> tuple[str, ...]:
+    return (*GROUPS[group], *plugins())
+
+
+def target_problem(path: object, group: str) -> str | None:
+    """What is wrong with a ``_target_``, judged by its words alone; None if nothing is."""
+    packages = allowed_packages(group)
+    if isinstance(path, str) and DOTTED.fullmatch(path) and _inside(path.rpartition(".")[0], packages):
+        return None
+    places = " or ".join(packages) or "none (this group has no classes)"
+    return f"{group}: _target_={path} is not allowed. A class of this group must come from {places}."
+
+
+def resolve_target(path: str | None, group: str) -> Any:
+    """The class that ``_target_`` names, or None for the null object.
+
+    Raises ``UsageError`` if it lies outside the group's packages, does not exist, or cannot be imported.
+    """
+    if path is None:
+        return None
+    if problem := target_problem(path, group):
+        raise UsageError(problem)
+    module_name, _, name = path.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UsageError(f"{group}: {path} cannot be imported: {error}.{install_hint(error)}") from error
+    except Exception as error:
+        if _inside(module_name, GROUPS[group]):
+            raise
+        lines = "".join(traceback.format_exception_only(error)).strip()
+        raise UsageError(f"{group}: the plug-in {module_name} raised while it was imported: {lines}") from error
+    found = getattr(module, name, None)
+    if not isinstance(found, type) or not _inside(found.__module__, allowed_packages(group)):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise UsageError(f"{group}: {module_name} has no class {name} of its own.{did_you_mean(name, classes)}")
+    return found
+
+
+def install_hint(error: ImportError) -> str:
+    """How to install what an import missed, if an extra of ours brings it; else nothing."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    missing = (error.name or "").split(".")[0].lower().replace("_", "-")
+    try:
+        requirements = requires("vla-train") or []
+    except PackageNotFoundError:
+        return ""
+    for requirement in requirements:
+        match = re.match(r"([\w.-]+).*extra == ['\"](?!dev)([\w-]+)", requirement)
+        if match and match[1].lower().replace("_", "-") == missing:
+            return f" Install it with: pip install 'vla-train[{match[2]}]'"
+    return ""
