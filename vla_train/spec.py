@@ -130,6 +130,7 @@ class Report:
     metrics: dict[str, float]
     episodes: list[EpisodeResult] = field(default_factory=list)
     not_applicable: dict[str, str] = field(default_factory=dict)
+    histograms: dict[str, np.ndarray] = field(default_factory=dict)  # values of predicted and recorded actions, by dimension
     frames: Any = None  # uint8 [t, y, x, 3] of a few episodes, for the rollout picture
 
     def merged(self, other: "Report") -> "Report":
@@ -137,6 +138,7 @@ class Report:
             metrics={**self.metrics, **other.metrics},
             episodes=[*self.episodes, *other.episodes],
             not_applicable={**self.not_applicable, **other.not_applicable},
+            histograms={**self.histograms, **other.histograms},
             frames=self.frames if self.frames is not None else other.frames,
         )
 
@@ -144,22 +146,28 @@ class Report:
 B_co = TypeVar("B_co", bound=Struct, covariant=True)
 
 
+@runtime_checkable
 class Source(Protocol[B_co]):
     """Yields typed batches for ever, and can be stopped and resumed anywhere."""
 
+    env_steps: int  # taken in a world so far; 0 for a dataset
+
     @property
     def batch_type(self) -> type[B_co]: ...
+    def close(self) -> None: ...
     def __next__(self) -> B_co: ...
     def state_dict(self) -> StateDict: ...
     def load_state_dict(self, state: StateDict) -> None: ...
 
 
+@runtime_checkable
 class Penalty(Protocol):
     """A term added once to an optimizer's loss, e.g. elastic weight consolidation."""
 
     def __call__(self) -> Any: ...
 
 
+@runtime_checkable
 class Continual(Protocol):
     """A strategy against forgetting. Fine-tuning does nothing."""
 
@@ -170,6 +178,7 @@ class Continual(Protocol):
     def load_state_dict(self, state: StateDict) -> None: ...
 
 
+@runtime_checkable
 class Curriculum(Protocol):
     """Decides which stage is trained and when it is over. ``stage()`` is idempotent; None ends the run."""
 
@@ -184,6 +193,7 @@ class Curriculum(Protocol):
     def load_state_dict(self, state: StateDict) -> None: ...
 
 
+@runtime_checkable
 class Acts(Protocol):
     """Whatever can be asked for actions: a trained Agent, a random one, an expert."""
 

@@ -1,0 +1,50 @@
+"""Device, threads and precision of a run. ``auto`` is decided by the machine alone, never by load or timing."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+from vla_train.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Runtime:
+    device: torch.device
+    threads: int
+    precision: str  # fp32 or bf16
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else f"{os.cpu_count()} cores"
+        threads = f"{self.threads} torch thread{'s' if self.threads > 1 else ''}"
+        return f"{self.device} ({name}), {threads}, {self.precision}, torch {torch.__version__}"
+
+
+def start(*, device: str, threads: int | str, precision: str = "auto", deterministic: bool = True) -> Runtime:
+    """Apply the settings to this process and say what ``auto`` became.
+
+    Raises:
+        UsageError: the device is not there.
+    """
+    chosen = _device(device)
+    count = max(1, (os.cpu_count() or 1) // 2) if threads == "auto" else int(threads)
+    torch.set_num_threads(count)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+    if precision == "auto":
+        precision = "bf16" if chosen.type == "cuda" else "fp32"
+    return Runtime(chosen, count, precision)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"runtime.device={name} is not a device; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise UsageError(f"runtime.device={name}: this machine has {found or 'no'} CUDA device(s) that torch sees; use device=cpu")
+    return device
