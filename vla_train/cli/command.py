@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 Work = Callable[[dict[str, Any], list[str]], Any]  # validated config, the command line's overrides -> result
+OPTIONS = (  # Hydra's own, without those that change the main config, and --experimental-rerun, which reads a pickle
+    *("--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--shell-completion"),
+    *("--config-dir", "--info"),
+)
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 
@@ -37,6 +41,9 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
 
         print(text(kind))
         return 0
+    if wrong := [word for word in words if word.startswith("--") and word.partition("=")[0] not in OPTIONS]:
+        print(f"error: {wrong[0]}: there is no such option. Settings are written without dashes: key=value.", file=sys.stderr)
+        return UsageError.exit_code
     debug = any(word.lower() == "debug=true" for word in words)
     with stopping.handlers():
         try:
@@ -54,6 +61,8 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
 
 def _with_hydra(kind: str, work: Work) -> int:
     """Let Hydra compose and run the job, or each job of a sweep."""
+    import logging
+
     import hydra
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -82,6 +91,7 @@ def _with_hydra(kind: str, work: Work) -> int:
 
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of exiting
+    logging.raiseExceptions = False  # Hydra prints through logging, which would show a traceback when its reader has left
     try:
         register_plugins()
         hydra.main(version_base="1.3", config_path=str(shipped()), config_name=kind)(job)()

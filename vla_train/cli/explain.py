@@ -8,7 +8,7 @@ from vla_train.config import folders, words
 from vla_train.config.compose import compose
 from vla_train.config.schema import read_yaml, unknown_choice
 from vla_train.config.targets import GROUPS
-from vla_train.errors import UsageError, VlaTrainError
+from vla_train.errors import UsageError
 
 NOISE = re.compile(r"See https://hydra\.cc.*|Config search path:.*", re.DOTALL)
 
@@ -20,12 +20,14 @@ def explain(error: Exception, kind: str, overrides: Sequence[str]) -> Exception:
 
     misused = _misused_group(overrides)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        message = _missing_file(error.missing_cfg_file, str(error))
+        message = _missing_file(error.missing_cfg_file, str(error), error.options or [])
     elif isinstance(error, OverrideParseException):
         why = _first_lines(error).removeprefix(f"Error parsing override '{error.override}' ")
         message = f"{error.override}: not of the form key=value ({why}). In a shell, quote what has spaces or special signs."
     elif isinstance(error, ValueError) and misused:
         message = misused
+    elif match := re.match(r"Ambiguous value for argument '(([^=]+)=(.*))'", str(error)):
+        message = f"{match[1]}: several values need a sweep: add -m. If you mean a list, write {match[2]}=[{match[3]}]."
     elif isinstance(error, HydraException | OmegaConfBaseException):
         key = re.match(r"Could not (?:override|delete(?: from config)?)[^'\"]*['\"]([^'\"]+)['\"]", str(error))
         message = _unknown_key(key[1], kind, overrides) if key else _first_lines(error)
@@ -41,13 +43,13 @@ def _first_lines(error: Exception) -> str:
     return " ".join(line.strip() for line in lines if not line.startswith("To append to your config"))
 
 
-def _missing_file(file: str, text: str) -> str:
+def _missing_file(file: str, text: str, options: Sequence[str]) -> str:
     group, _, choice = file.rpartition("/")
     where = re.match(r"In '([^']+)'", text)
     source = f" (named in {where[1]}.yaml)" if where and "/" in where[1] else ""
     if not group:
         return f"There is no config {file}.yaml."
-    return unknown_choice(group, choice, folders.choices(group)) + source
+    return unknown_choice(group, choice, options or folders.choices(group)) + source
 
 
 def _misused_group(overrides: Sequence[str]) -> str | None:
@@ -83,6 +85,6 @@ def _known_config(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
     chosen = [override for override in overrides if override.partition("=")[0] in GROUPS and "," not in override]
     try:
         return compose(chosen)
-    except (VlaTrainError, Exception):
+    except Exception:  # a second mistake beside the one that is told
         GlobalHydra.instance().clear()
         return compose()

@@ -1,6 +1,7 @@
 """The schema of one composition: what the chosen YAML files, as shipped, say about keys and types."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,11 @@ def shipped_group(group: str, choice: str, path: Sequence[Path]) -> dict[str, JS
         if isinstance(entry, str) and entry != "_self_":
             result = merged(result, shipped_group(group, entry.rpartition("/")[2], path))
     return merged(result, {key: value for key, value in content.items() if key != "defaults"})
+
+
+def load_choice(group: str, choice: str) -> dict[str, JSON]:
+    """The node of ``group=choice`` as shipped, for a choice that is made while a run is built. Raises ``UsageError``."""
+    return deepcopy(shipped_group(group, choice, folders.search_path()))
 
 
 def unknown_choice(group: str, choice: object, known: Sequence[str]) -> str:
