@@ -1,0 +1,29 @@
+"""The number of each kind of random draw. A number never changes its meaning, so that scenes once fixed stay fixed."""
+
+from enum import IntEnum
+
+
+class Draw(IntEnum):
+    """Passed to ``seeds.counter_uniform`` as the number of the draw."""
+
+    COUNT = 0  # how many objects
+    TARGET = 1  # colour and shape of the object in slot 0
+    DISTRACTORS = 2  # order of preference of the other pairs
+    POSITIONS = 3
+    ANGLES = 4
+    START = 5  # the gripper's pose
+    TASK = 6
+    PLACE = 7  # region or direction
+    TEMPLATE = 8
+    ALTERNATIVES = 9  # templates of the alternatives
+    # Kept for what comes later: obstacles and places, then one number for each axis of domain randomization.
+    WALLS = 16
+    TRAYS = 17
+    SUBGOALS = 18
+    LIGHT = 32
+    TEXTURE = 33
+    OBJECT_LOOK = 34
+    CAMERA = 35
+    NOISE = 36
+    EXTRA_DISTRACTORS = 37
+    START_POSE = 38

@@ -1,0 +1,94 @@
+"""Scenes from seeds: which objects stand where, and where the gripper starts. A scene does not depend on the stage."""
+
+import numpy as np
+
+from vla_train.envs.tabletop import world
+from vla_train.envs.tabletop.draws import Draw
+from vla_train.envs.tabletop.splits import scene_pairs, target_pairs
+from vla_train.envs.tabletop.state import FAR, State
+from vla_train.seeds import counter_uniform
+
+SPREAD = 0.38  # objects stand within [-SPREAD, SPREAD]
+SPACING = 0.17  # least distance between two objects
+START_SPREAD = 0.44  # the gripper starts within this
+START_SPACING = 0.11  # and at least so far from every object and every region's centre
+ANGLE = np.pi / 3  # angles of objects and gripper are drawn within [-ANGLE, ANGLE]
+CANDIDATES = 32
+
+
+def sample_scenes(seeds: np.ndarray, split: str, min_objects: int, max_objects: int) -> State:
+    """The scenes of seeds [n]. Slot 0 holds the target; slot 1 shares its colour and slot 2 its shape."""
+    state = State.empty(len(seeds), max_objects)
+    state.seed[:] = seeds
+    span = max_objects - min_objects + 1
+    state.count[:] = min_objects + np.floor(counter_uniform(seeds, Draw.COUNT, 1)[:, 0] * span)
+    pairs = _pairs(seeds, split, max_objects)
+    state.colour[:], state.shape[:] = pairs // len(world.SHAPES), pairs % len(world.SHAPES)
+    state.angle[:] = _between(counter_uniform(seeds, Draw.ANGLES, max_objects), ANGLE)
+    _place_objects(state)
+    _place_gripper(state)
+    absent = ~state.present
+    for array, value in ((state.colour, 0), (state.shape, 0), (state.angle, 0.0), (state.x, FAR), (state.y, FAR)):
+        array[absent] = value
+    state.start_x[:], state.start_y[:] = state.x, state.y
+    return state
+
+
+def _between(uniform: np.ndarray, limit: float) -> np.ndarray:
+    """Spread uniform numbers over [-limit, limit], rounded to a micrometre or microradian."""
+    return np.round((2 * uniform - 1) * limit, 6)
+
+
+def _pairs(seeds: np.ndarray, split: str, max_objects: int) -> np.ndarray:
+    """Differing pairs for every slot, int64 [n, m]."""
+    n, rows = len(seeds), np.arange(len(seeds))
+    targets = target_pairs(split)
+    target = targets[np.floor(counter_uniform(seeds, Draw.TARGET, 1)[:, 0] * len(targets)).astype(np.int64)]
+    key = counter_uniform(seeds, Draw.DISTRACTORS, 16)  # the smallest key is preferred
+    key[:, ~scene_pairs(split)] = np.inf
+    key[rows, target] = np.inf
+    every = np.arange(16)
+    chosen = np.empty((n, max(max_objects, 3)), np.int64)
+    chosen[:, 0] = target
+    same_colour = every // 4 == target[:, None] // 4
+    same_shape = every % 4 == target[:, None] % 4
+    for slot in range(1, max_objects):
+        wanted = same_colour if slot == 1 else same_shape if slot == 2 else True
+        chosen[:, slot] = np.argmin(np.where(wanted, key, np.inf), axis=1)
+        key[rows, chosen[:, slot]] = np.inf
+    return chosen[:, :max_objects]
+
+
+def _place_objects(state: State) -> None:
+    """Each object takes its first candidate place that keeps its distance, or else the roomiest one."""
+    n, m = state.x.shape
+    places = _between(counter_uniform(state.seed, Draw.POSITIONS, m * CANDIDATES * 2), SPREAD).reshape(n, m, CANDIDATES, 2)
+    for slot in range(m):
+        x, y = places[:, slot, :, 0], places[:, slot, :, 1]
+        room = np.full((n, CANDIDATES), np.inf)
+        for other in range(slot):
+            room = np.minimum(room, (x - state.x[:, other, None]) ** 2 + (y - state.y[:, other, None]) ** 2)
+        choice = _first_with_room(room, SPACING)
+        state.x[:, slot], state.y[:, slot] = x[np.arange(n), choice], y[np.arange(n), choice]
+
+
+def _place_gripper(state: State) -> None:
+    n = len(state.seed)
+    draw = counter_uniform(state.seed, Draw.START, 1 + CANDIDATES * 2)
+    places = _between(draw[:, 1:], START_SPREAD).reshape(n, CANDIDATES, 2)
+    x, y = places[:, :, 0], places[:, :, 1]
+    room = np.full((n, CANDIDATES), np.inf)
+    for slot in range(state.num_slots):
+        distance = (x - state.x[:, slot, None]) ** 2 + (y - state.y[:, slot, None]) ** 2
+        room = np.where((slot < state.count)[:, None], np.minimum(room, distance), room)
+    for region_x, region_y in world.REGIONS.values():
+        room = np.minimum(room, (x - region_x) ** 2 + (y - region_y) ** 2)
+    choice = _first_with_room(room, START_SPACING)
+    state.tip_x[:], state.tip_y[:] = x[np.arange(n), choice], y[np.arange(n), choice]
+    state.yaw[:] = _between(draw[:, 0], ANGLE)
+
+
+def _first_with_room(room: np.ndarray, spacing: float) -> np.ndarray:
+    """Index [n] of the first candidate whose squared distance [n, c] suffices, or of the roomiest."""
+    enough = room >= spacing**2
+    return np.where(enough.any(axis=1), enough.argmax(axis=1), room.argmax(axis=1))

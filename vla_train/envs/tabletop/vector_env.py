@@ -1,0 +1,228 @@
+"""n tabletop worlds as one ``gymnasium.vector.VectorEnv`` (see ``vla_train.envs.contract``)."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from vla_train.envs.contract import Goal
+from vla_train.envs.tabletop import describe, world, wording
+from vla_train.envs.tabletop.actions import ACTIONS, discretise, to_motion
+from vla_train.envs.tabletop.expert import expert_action
+from vla_train.envs.tabletop.goals import CONDITIONS, REMAINING, Goals, by_kind
+from vla_train.envs.tabletop.options import check_options
+from vla_train.envs.tabletop.physics import advance
+from vla_train.envs.tabletop.render import CAMERAS, Renderer
+from vla_train.envs.tabletop.scenes import sample_scenes
+from vla_train.envs.tabletop.spaces import action_space, observation_space
+from vla_train.envs.tabletop.stages import STAGES
+from vla_train.envs.tabletop.state import STATE_NAMES, State
+from vla_train.errors import WorldError
+from vla_train.spec import ImageSpec, Spec
+from vla_train.types import RawObservation
+
+
+class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
+    """Language-conditioned tasks on a table seen from above; ``docs/tabletop.md`` is its specification.
+
+    Args: ``num_envs`` rows; ``stage`` a name of ``stages.STAGES``; ``image_size`` in pixels; ``cameras`` of "top" and "gripper"
+    (none: nothing is drawn); ``split`` of "train", "templates", "pairs"; ``min_objects`` to ``max_objects`` objects (at most 8);
+    ``actions`` "continuous" or "discrete"; ``shaping`` scale of the potential-based reward. Raises UsageError for wrong values.
+    """
+
+    version = 1  # raised when a seed's recorded frames would change
+    metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": ["rgb_array"], "render_fps": int(world.RATE)}  # noqa: RUF012
+    render_mode = "rgb_array"
+    not_applicable: dict[str, str] = {}  # noqa: RUF012
+
+    def __init__(
+        self,
+        num_envs: int,
+        stage: str = "basic_navigation",
+        *,
+        image_size: int = 64,
+        cameras: Sequence[str] = ("top",),
+        split: str = "train",
+        min_objects: int = 4,
+        max_objects: int = 6,
+        actions: str = "continuous",
+        shaping: float = 0.0,
+    ):
+        check_options(num_envs, stage, image_size, cameras, split, min_objects, max_objects, actions, shaping)
+        self.num_envs, self.stage, self.split, self.shaping = num_envs, stage, split, float(shaping)
+        self._stage, self._objects = STAGES[stage], (min_objects, max_objects)
+        self._renderers = {name: Renderer(CAMERAS[name], image_size) for name in cameras}
+        self._viewer: Renderer | None = None
+        self.io_spec = Spec(
+            images={name: ImageSpec(image_size, image_size) for name in cameras},
+            state_size=len(STATE_NAMES),
+            action=ACTIONS[actions],
+            state_names=STATE_NAMES,
+            rate=world.RATE,
+            horizon=self._stage.horizon,
+            tasks=self._stage.tasks,
+        )
+        self.single_observation_space = observation_space(self.io_spec)
+        self.single_action_space = action_space(self.io_spec)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._state, self._goals = State.empty(num_envs, max_objects), Goals.empty(num_envs)
+        self._words: list[Goal] = []
+        self._ended = np.ones(num_envs, bool)
+        self._success = np.zeros(num_envs, bool)
+        self._dwell = np.zeros(num_envs, np.int64)
+        self._potential = np.zeros(num_envs)
+
+    def reset(  # type: ignore[override]
+        self, *, seed: Sequence[int] | np.ndarray | int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[RawObservation, dict[str, Any]]:
+        """Reset the rows of ``options["reset_mask"]`` (all without one) to the scenes of their seeds [n]."""
+        seeds = self._seeds(seed)
+        mask = np.ones(self.num_envs, bool) if not options else np.asarray(options.get("reset_mask", True), bool)
+        mask = np.broadcast_to(mask, (self.num_envs,))
+        if not mask.all() and not self._words:
+            raise WorldError("tabletop: the first reset must reset every row")
+        rows = np.flatnonzero(mask)
+        scenes = sample_scenes(seeds[rows], self.split, *self._objects)
+        goals, tasks = self._stage.sample(scenes, objects_only=self.split == "pairs")
+        words = wording.word(scenes, self._stage, goals, tasks, self.split)
+        self._state.assign(rows, scenes)
+        self._words = self._words or [words[0]] * self.num_envs
+        self._begin(rows, goals, words)
+        return self._observation(), {}
+
+    def _seeds(self, seed: Sequence[int] | np.ndarray | int | None) -> np.ndarray:
+        if seed is None:
+            return self.np_random.integers(0, 2**31, self.num_envs)
+        if isinstance(seed, int | np.integer):
+            return int(seed) + np.arange(self.num_envs)
+        seeds = np.asarray(seed, np.int64)
+        if seeds.shape != (self.num_envs,):
+            raise WorldError(f"tabletop: {seeds.shape} seeds for {self.num_envs} rows; give one for each row")
+        return seeds
+
+    def _begin(self, rows: np.ndarray, goals: Goals, words: Sequence[Goal]) -> None:
+        """Set the goals of rows, and start to judge by them."""
+        self._goals.assign(rows, goals)
+        for row, goal in zip(rows, words, strict=True):
+            self._words[row] = goal
+        self._ended[rows], self._success[rows], self._dwell[rows] = False, False, 0
+        if self.shaping:
+            self._potential[rows] = self._potentials()[rows]
+
+    def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # type: ignore[override]
+        """See the contract. Reward is 1 at success, and the shaping if there is one."""
+        motion = to_motion(actions, self.io_spec.action, self.num_envs)
+        if not self._words:
+            raise WorldError("tabletop: reset before the first step")
+        state, still = self._state, np.flatnonzero(self._ended)
+        kept = state.rows(still) if len(still) else None
+        advance(state, motion)
+        state.steps += 1
+        met = by_kind(CONDITIONS, self._stage.kinds, state, self._goals)
+        self._dwell = (self._dwell + 1) * met
+        terminated = self._dwell >= world.DWELL
+        if kept is not None:
+            state.assign(still, kept)
+            terminated[still] = False
+        truncated = (state.steps >= self.io_spec.horizon) & ~terminated & ~self._ended
+        reward = self._rewards(terminated)
+        self._success |= terminated
+        self._ended |= terminated | truncated
+        return self._observation(), reward, terminated, truncated, {}
+
+    def _potentials(self) -> np.ndarray:
+        """Minus the metres that remain, [n]."""
+        return -by_kind(REMAINING, self._stage.kinds, self._state, self._goals)
+
+    def _rewards(self, terminated: np.ndarray) -> np.ndarray:
+        """1 at success plus ``shaping`` times (discount x potential after - potential before); a goal's own potential is 0."""
+        reward = terminated.astype(np.float64)
+        if self.shaping:
+            after = np.where(terminated, 0.0, self._potentials())
+            change = world.DISCOUNT * after - self._potential
+            reward += self.shaping * np.where(self._ended, 0.0, change)
+            self._potential = np.where(self._ended, self._potential, after)
+        return reward
+
+    def _observation(self) -> RawObservation:
+        return {
+            "images": {name: renderer.draw(self._state) for name, renderer in self._renderers.items()},
+            "state": self._state.vector(),
+            "instruction": [goal.instruction for goal in self._words],
+        }
+
+    def render(self) -> tuple[np.ndarray, ...]:  # type: ignore[override]
+        """The picture from above of each row, 256 pixels wide."""
+        self._viewer = self._viewer or Renderer(CAMERAS["top"], 256)
+        return tuple(self._viewer.draw(self._state))
+
+    @property
+    def success(self) -> np.ndarray:
+        """bool [n]: the goal has been reached in this episode."""
+        return self._success.copy()
+
+    @property
+    def goals(self) -> list[Goal]:
+        """The goal that each row is judged by."""
+        return list(self._words)
+
+    def set_goals(self, rows: Sequence[int], goals: Sequence[Goal]) -> RawObservation:
+        """Replace the goals of rows that were just reset."""
+        arrays = wording.to_arrays(self._state, rows, goals)
+        self._begin(np.asarray(rows, np.int64), arrays, goals)
+        return self._observation()
+
+    def alternatives(self) -> list[list[Goal]]:
+        """For each row the other legal goals of the stage in its scene."""
+        return wording.alternatives(self._state, self._stage, self._words, self.split)
+
+    def expert_action(self, goals: Sequence[Goal] | None = None) -> np.ndarray:
+        """float32 [n, 4], or int64 [n, 1] in the discrete variant."""
+        arrays = self._goals if goals is None else wording.to_arrays(self._state, range(self.num_envs), goals)
+        motion = expert_action(self._state, arrays, self._stage.kinds)
+        if self.io_spec.action.kind == "discrete":
+            return discretise(motion, self._state.opening)
+        return motion.astype(np.float32)
+
+    @property
+    def first_touched(self) -> list[str]:
+        """The first object of each row that the tip came to rest over, or met while closed; "" if none yet."""
+        touched = self._state.touched
+        return [describe.slot_names(self._state, row)[slot] if slot >= 0 else "" for row, slot in enumerate(touched)]
+
+    def describe(self) -> list[str]:
+        """The state in words."""
+        return describe.describe(self._state)
+
+    def get_scenes(self) -> list[dict[str, Any]]:
+        """Each row's whole state with its goal, as JSON values."""
+        return [
+            describe.to_json(self._state, row)
+            | {"goal": asdict(self._words[row]), "dwell": int(self._dwell[row])}
+            | {"success": bool(self._success[row]), "ended": bool(self._ended[row])}
+            for row in range(self.num_envs)
+        ]
+
+    def set_scenes(self, rows: Sequence[int], scenes: Sequence[dict[str, Any]]) -> RawObservation:
+        """Put rows into scenes made by ``get_scenes``."""
+        for row, scene in zip(rows, scenes, strict=True):
+            describe.from_json(self._state, row, scene)
+        goals = [Goal(**scene["goal"]) for scene in scenes]
+        self._words = self._words or [goals[0]] * self.num_envs
+        index = np.asarray(rows, np.int64)
+        self._begin(index, wording.to_arrays(self._state, rows, goals), goals)
+        self._dwell[index] = [scene["dwell"] for scene in scenes]
+        self._success[index] = [scene["success"] for scene in scenes]
+        self._ended[index] = [scene["ended"] for scene in scenes]
+        return self._observation()
+
+    def sample_instructions(self, seeds: Sequence[int] | np.ndarray) -> list[str]:
+        """The instructions that these seeds would give; nothing is drawn."""
+        scenes = sample_scenes(np.asarray(seeds, np.int64), self.split, *self._objects)
+        goals, tasks = self._stage.sample(scenes, objects_only=self.split == "pairs")
+        return [goal.instruction for goal in wording.word(scenes, self._stage, goals, tasks, self.split)]

@@ -1,0 +1,71 @@
+"""From goals as arrays to goals in words, and back."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vla_train.envs.contract import Goal
+from vla_train.envs.tabletop import grammar
+from vla_train.envs.tabletop.describe import slot_names
+from vla_train.envs.tabletop.draws import Draw
+from vla_train.envs.tabletop.goals import DIRECTION_NAMES, REGION_NAMES, Goals, Kind, make_goal, place_name
+from vla_train.envs.tabletop.stages import Stage
+from vla_train.envs.tabletop.state import State
+from vla_train.errors import WorldError
+from vla_train.seeds import counter_uniform
+
+
+def word(state: State, stage: Stage, goals: Goals, tasks: np.ndarray, split: str) -> list[Goal]:
+    """The goals of all rows in the words that their seeds choose."""
+    draw = counter_uniform(state.seed, Draw.TEMPLATE, 1)[:, 0]
+    table = grammar.templates(split)
+    return [
+        _goal(
+            int(goals.kind[row]),
+            slot_names(state, row)[goals.slot[row]],
+            int(goals.place[row]),
+            stage.tasks[tasks[row]],
+            table,
+            u,
+        )
+        for row, u in enumerate(draw)
+    ]
+
+
+def alternatives(state: State, stage: Stage, current: Sequence[Goal], split: str) -> list[list[Goal]]:
+    """For each row every legal goal but the current one."""
+    goals, tasks, legal = stage.legal(state)
+    draw = counter_uniform(state.seed, Draw.ALTERNATIVES, len(tasks))
+    table = grammar.templates(split)
+    result = []
+    for row, own in enumerate(current):
+        names = slot_names(state, row)
+        options = [
+            _goal(int(goals.kind[k]), names[goals.slot[k]], int(goals.place[k]), stage.tasks[tasks[k]], table, draw[row, k])
+            for k in np.flatnonzero(legal[row])
+        ]
+        result.append([goal for goal in options if goal.key != own.key])
+    return result
+
+
+def _goal(kind: int, name: str, place: int, task: str, table: dict[str, tuple[str, ...]], draw: float) -> Goal:
+    template = table[task][int(draw * len(table[task]))]
+    where = place_name(kind, place)
+    return make_goal(kind, name, where, task, template, grammar.write(template, name, where))
+
+
+def to_arrays(state: State, rows: Sequence[int] | np.ndarray, goals: Sequence[Goal]) -> Goals:
+    """Goals in words as arrays of k rows, for given rows of the state [k]."""
+    result = Goals.empty(len(goals))
+    for index, (row, goal) in enumerate(zip(rows, goals, strict=True)):
+        kind = Kind[goal.data["kind"].upper()]
+        result.kind[index] = kind
+        if kind in (Kind.GO_REGION, Kind.PUSH):
+            names = REGION_NAMES if kind == Kind.GO_REGION else DIRECTION_NAMES
+            result.place[index] = names.index(goal.data["place"])
+        if kind != Kind.GO_REGION:
+            present = slot_names(state, int(row))
+            if goal.data["object"] not in present:
+                raise WorldError(f"tabletop: the goal {goal.key!r} does not fit row {row}, where there is {', '.join(present)}")
+            result.slot[index] = present.index(goal.data["object"])
+    return result
