@@ -1,5 +1,6 @@
 """A run's own folder, its lock, and ``run.json``: what was run, from which source, on which machine, and how it ended."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -10,7 +11,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -48,7 +48,7 @@ def create(output: Path, name: str) -> Path:
         ) from error
 
 
-@contextmanager
+@contextlib.contextmanager
 def lock(run: Path) -> Iterator[None]:
     """Hold the run for this process. The lock ends with the process, however that ends.
 
@@ -68,7 +68,7 @@ def lock(run: Path) -> Iterator[None]:
 
 
 class Record:
-    """Keeps ``run.json``: the facts of this session at its top, and the list of all sessions (one more for each resume).
+    """Keeps ``run.json``: the facts of this session, and under ``earlier_sessions`` those before it (one for each resume).
 
     Use it as a context manager around the session: its end writes how that ended, from the exception if there is one. A session
     without an end was killed. Every write replaces the file atomically.
@@ -92,9 +92,11 @@ class Record:
         reproducible: bool | None = None,
     ):
         self._path = run / RUN_JSON
-        self._earlier = _read(self._path).get("sessions", [])
+        before = _read(self._path)
+        self._earlier = [*before.pop("earlier_sessions", []), before] if before else []
         clocked = config.get("minutes") is not None
         self._session: dict[str, Any] = {
+            "schema": _SCHEMA,
             "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "overrides": list(overrides),
             "started": _now(),
@@ -125,16 +127,23 @@ class Record:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if error is None:
             self.finish("finished")
-        elif isinstance(error, VlaTrainError):
-            self.finish(str(error), error.exit_code)
-        else:
-            self.finish(f"{type(error).__name__}: {error}", 130 if isinstance(error, KeyboardInterrupt) else 1)
+            return
+        with contextlib.suppress(UsageError):  # the error itself matters more than a run.json that cannot be written
+            if isinstance(error, VlaTrainError):
+                self.finish(str(error), error.exit_code)
+            else:
+                self.finish(f"{type(error).__name__}: {error}", 130 if isinstance(error, KeyboardInterrupt) else 1)
 
     def _write(self) -> None:
-        document = {"schema": _SCHEMA, **self._session, "sessions": [*self._earlier, self._session]}
+        document = {**self._session, "earlier_sessions": self._earlier}
         fresh = self._path.with_suffix(".json.new")
-        fresh.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
-        os.replace(fresh, self._path)
+        try:
+            fresh.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+            os.replace(fresh, self._path)
+        except OSError as error:
+            raise UsageError(
+                f"{self._path} cannot be written ({error}); mend the folder or its disk and resume the run"
+            ) from error
 
 
 def source_state(root: Path) -> dict[str, Any] | None:
