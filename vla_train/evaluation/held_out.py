@@ -1,0 +1,73 @@
+"""``HeldOut``: how well a policy predicts demonstrations that it was not trained on."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from vla_train import metrics, stopping
+from vla_train.data.dataset import DemonstrationDataset
+from vla_train.rollouts import evaluating, own_randomness
+from vla_train.spec import Report
+
+
+class HeldOut:
+    """Loss and first-action accuracy on the validation frames of a dataset.
+
+    Args:
+        frames: at most so many frames, spread evenly over the held-out episodes; the same ones at each evaluation.
+        batch_size: frames in a forward pass.
+
+    See docs/evaluation.md for each figure. Actions are compared in units in which their bounds are -1 and 1.
+    """
+
+    def __init__(self, dataset: DemonstrationDataset, *, frames: int = 2048, batch_size: int = 256) -> None:
+        self._dataset = dataset
+        self._batch_size = batch_size
+        every = dataset.frames("validation")
+        self._indices = every[np.unique(np.linspace(0, len(every) - 1, min(frames, len(every))).round().astype(np.int64))]
+
+    def __call__(self, agent: Any) -> Report:
+        if len(self._indices) == 0:
+            return Report(metrics={}, not_applicable={"held_out": "no demonstrations are held out (dataset.validation is 0)"})
+        losses, predicted, recorded, valid = self._predict(agent)
+        found = {"loss": float(losses.mean()), "frames": float(len(losses))}
+        action = self._dataset.spec.action
+        if action.kind == "discrete":
+            found["action_accuracy"] = found["agreement"] = float((predicted[:, 0] == recorded[:, 0]).mean())
+            reasons = {
+                f"held_out/{name}": "categorical actions have no distance: see agreement" for name in ("alignment", "cosine")
+            }
+        else:
+            found |= self._compare(predicted, recorded, valid)
+            reasons = {"held_out/agreement": "continuous actions are hardly ever equal: see action_accuracy"}
+        names = action.names or tuple(str(index) for index in range(action.size))
+        histograms = {f"actions/{name}/predicted": predicted[:, index] for index, name in enumerate(names[: predicted.shape[1]])}
+        histograms |= {f"actions/{name}/recorded": recorded[:, index] for index, name in enumerate(names[: predicted.shape[1]])}
+        return Report(
+            metrics={f"held_out/{name}": value for name, value in found.items()}, not_applicable=reasons, histograms=histograms
+        )
+
+    def _predict(self, agent: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Loss [n]; the first action of each chunk, predicted and recorded, and which of its parts count, [n, a] each."""
+        columns: list[tuple[torch.Tensor, ...]] = []
+        with own_randomness(agent.device, seed=0), evaluating(agent.policy):
+            for start in range(0, len(self._indices), self._batch_size):
+                stopping.check()
+                batch = self._dataset.gather(self._indices[start : start + self._batch_size]).to(agent.device)
+                loss, chunk = agent.policy.loss(batch), agent.policy.act(batch.observation)
+                columns.append((loss, chunk[:, 0], batch.action[:, 0], batch.valid[:, 0]))
+        loss, predicted, recorded, valid = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
+        return loss.double().numpy(), predicted.numpy(), recorded.numpy(), valid.numpy()
+
+    def _compare(self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray) -> dict[str, float]:
+        spec, statistics = self._dataset.spec.action, self._dataset.statistics()["action"]
+        ours, theirs = (metrics.scale_actions(action.astype(np.float64), spec, statistics) for action in (predicted, recorded))
+        cosines = metrics.cosine(ours, theirs, valid)
+        zero = {"predicted_zero": metrics.is_zero(ours, valid), "recorded_zero": metrics.is_zero(theirs, valid)}
+        found = {name: float(rows.sum()) for name, rows in zero.items()}
+        found["action_accuracy"] = metrics.direction_accuracy(cosines, zero["recorded_zero"])
+        found["alignment"] = float(metrics.alignment(ours, theirs, valid).mean())
+        directed = cosines[~np.isnan(cosines)]
+        found["cosine"] = float(directed.mean()) if len(directed) else float("nan")
+        return found

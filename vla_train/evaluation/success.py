@@ -1,0 +1,106 @@
+"""``Success``: how often a policy does what it is told, and whether it listens."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vla_train.envs.contract import Environment
+from vla_train.evaluation.conditions import StageTest
+from vla_train.evaluation.figures import CONDITIONS, figures
+from vla_train.evaluation.latency import Timed, single_row_latency
+from vla_train.evaluation.montage import montage
+from vla_train.seeds import seeds
+from vla_train.spec import Report
+
+
+class Success:
+    """Plays the episodes of a seed range under each condition, in one stage or several.
+
+    Args:
+        makers: for each stage, a function that makes its environment: ``maker(num_envs)``. Called at the first evaluation.
+        split: "validation" or "test", the range of the seeds.
+        episodes: in each stage and condition.
+        conditions: of plain, swapped, foreign, empty, random, chance. The last two do not depend on the policy, so they
+            are played once and remembered.
+        execute: actions of each chunk to execute; None: half of the chunk, at least one.
+        ensemble: temporal ensembling.
+        video_episodes: how many of the first plain episodes of the last stage the report shows.
+        single_row_calls: planning calls with which the latency of a single row is measured; 0: not at all.
+
+    With several stages the figures of each stand under ``<stage>/``, and those of all episodes together without prefix.
+    """
+
+    def __init__(
+        self,
+        *makers: Callable[[int], Environment],
+        split: str,
+        episodes: int,
+        num_envs: int,
+        conditions: Sequence[str] = ("plain",),
+        execute: int | None = None,
+        ensemble: bool = False,
+        video_episodes: int = 0,
+        single_row_calls: int = 0,
+    ) -> None:
+        unknown = [name for name in conditions if name not in CONDITIONS]
+        if unknown or not makers:
+            raise ValueError(f"conditions {unknown} are none of {CONDITIONS}" if unknown else "an environment is needed")
+        self._makers = makers
+        self._num_envs = min(num_envs, episodes)
+        self._seeds = seeds(split, episodes)
+        self._conditions = [name for name in CONDITIONS if name in conditions]
+        self._execute = execute
+        self._ensemble = ensemble
+        self._video_episodes = video_episodes
+        self._single_row_calls = single_row_calls
+        self._stages: list[StageTest] = []
+
+    def __call__(self, agent: Any, stages: Sequence[str] | None = None) -> Report:
+        """Evaluate in all stages, or in those named (the ones that a curriculum has reached)."""
+        if not self._stages:
+            self._stages = [self._stage(maker(self._num_envs)) for maker in self._makers]
+        chosen = [stage for stage in self._stages if stages is None or stage.name in stages]
+        reports = [self._evaluate(stage, agent, last=stage is chosen[-1]) for stage in chosen]
+        if len(reports) == 1:
+            return reports[0]
+        report = Report(metrics={})
+        for stage, part in zip(chosen, reports, strict=True):
+            report = report.merged(_prefixed(part, f"{stage.name}/"))
+        return report.merged(Report(metrics=figures(report.episodes)))
+
+    def close(self) -> None:
+        for stage in self._stages:
+            stage.environment.close()
+        self._stages = []
+
+    def _stage(self, environment: Environment) -> StageTest:
+        return StageTest(environment, self._seeds, execute=self._execute, ensemble=self._ensemble)
+
+    def _evaluate(self, stage: StageTest, agent: Any, last: bool) -> Report:
+        timed, record = Timed(agent), self._video_episodes if last else 0
+        played = {
+            name: stage.play(name, timed if name == "plain" else agent, record if name == "plain" else 0)
+            for name in self._conditions
+        }
+        results = [result for part in played.values() for result in part.results]
+        metrics = figures(results) | timed.figures()
+        metrics |= {f"{name}/excluded": float(part.excluded) for name, part in played.items() if part.excluded}
+        if self._single_row_calls:
+            observation, _ = stage.environment.reset(seed=self._seeds[: self._num_envs])
+            metrics |= single_row_latency(agent, observation, self._single_row_calls)
+        not_applicable = {name: part.reason for name, part in played.items() if part.reason}
+        if "plain" in played and "first_touched" not in metrics:
+            reason = "no evaluated episode names an object and touched one"
+            not_applicable["first_touched"] = stage.environment.not_applicable.get("first_touched", reason)
+        frames = montage(played["plain"].episodes[:record]) if "plain" in played else None
+        if record and frames is None:
+            not_applicable["video"] = "there is no colour camera"
+        return Report(metrics=metrics, episodes=results, not_applicable=not_applicable, frames=frames)
+
+
+def _prefixed(report: Report, prefix: str) -> Report:
+    return replace(
+        report,
+        metrics={prefix + name: value for name, value in report.metrics.items()},
+        not_applicable={prefix + name: reason for name, reason in report.not_applicable.items()},
+    )
