@@ -1,0 +1,315 @@
+"""The one loop. It cannot tell a disk from a world, nor one paradigm from another."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vla_train import checkpoint, stopping
+from vla_train.errors import Interrupted, NumericError, UsageError
+from vla_train.meter import Meter
+from vla_train.optim import Average, Progress
+from vla_train.paradigms.base import Paradigm
+from vla_train.rollouts import Agent
+from vla_train.spec import Continual, Curriculum, Evaluator, Report, Stage, StateDict
+from vla_train.tracking.tracker import Tracker
+from vla_train.types import Struct
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What ends a run; None leaves it to the others."""
+
+    steps: int | None = None
+    env_steps: int | None = None
+    minutes: float | None = None
+
+    def progress(self, counters: "Counters") -> float:
+        """Share of the run that is done. Minutes count only where they are the only limit, for they are not reproducible."""
+        shares = []
+        if self.steps is not None:
+            shares.append(counters.step / self.steps)
+        if self.env_steps is not None:
+            shares.append(counters.env_steps / self.env_steps)
+        if not shares and self.minutes is not None:
+            shares.append(counters.seconds / 60 / self.minutes)
+        return min(max(shares, default=0.0), 1.0)
+
+    def reached(self, counters: "Counters") -> bool:
+        timed_out = self.minutes is not None and counters.seconds >= 60 * self.minutes
+        return timed_out or self.progress(counters) >= 1.0
+
+    @property
+    def reproducible(self) -> bool:
+        return self.minutes is None
+
+
+@dataclass
+class Counters:
+    """Where the run stands. ``seconds`` is training time: no generation, no evaluation; summed over resumes."""
+
+    step: int = 0  # calls of Paradigm.update
+    stage_step: int = 0
+    env_steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    evaluated_step: int = 0
+    stale_evaluations: int = 0  # since the last improvement
+    best: float | None = None
+    best_step: int = 0
+    stopped_early: bool = False
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often things happen, in updates; 0 never."""
+
+    log: int
+    evaluate: int
+    save: int
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which metric decides what is best, and how long a run waits for it to improve (0: for ever)."""
+
+    best: str
+    mode: str
+    patience: int
+
+    def better(self, value: float, than: float | None) -> bool:
+        return than is None or (value > than if self.mode == "max" else value < than)
+
+
+@dataclass
+class Trainer:
+    """Drives one run: batches into updates, with logs, evaluations and checkpoints between them.
+
+    Args:
+        run: the run's folder.
+        sources: makes the source of a stage.
+        make_agent: wraps the weights that are evaluated.
+        texts: files that stand beside the weights in each checkpoint (config, spec, processor, tokenizer).
+    """
+
+    run: Path
+    paradigm: Paradigm[Any]
+    average: Average
+    sources: Callable[[Stage], Any]
+    curriculum: Curriculum
+    continual: Continual
+    evaluators: Sequence[Evaluator]
+    make_agent: Callable[[Any], Agent]
+    tracker: Tracker
+    progress: Progress
+    limits: Limits
+    every: Every
+    choice: Choice
+    texts: dict[str, str]
+    keep: int
+    device: torch.device
+    counters: Counters = field(default_factory=Counters)
+    report: Report | None = None
+
+    def __post_init__(self) -> None:
+        self.source: Any = None
+        self._source_state: StateDict | None = None
+        self._meter = Meter()
+        self._window = _Window()
+        self._saved_step = -1
+
+    def finished(self) -> bool:
+        return self.counters.stopped_early or self.limits.reached(self.counters)
+
+    def train(self) -> Report | None:
+        """Run to the end. Returns the last report.
+
+        Raises:
+            Interrupted: a stop was asked for; everything is saved.
+            NumericError: a gradient was not finite; the last good checkpoint stands and the batch is saved in the run folder.
+        """
+        try:
+            while not self.finished() and (stage := self.curriculum.stage()) is not None:
+                self.source = self.continual.wrap(self.sources(stage))
+                if self._source_state is not None:
+                    self.source.load_state_dict(self._source_state)
+                    self._source_state = None
+                self._fit()
+                if self.finished() or self.curriculum.done(self.counters.stage_step):
+                    self.continual.end_stage(self.paradigm.policy, self.source)
+                    self.curriculum.advance()
+                    self.counters.stage_step = 0
+            self._log()
+            self._evaluate()
+            self._save()
+        except Interrupted:
+            self._save()
+            raise
+        finally:
+            if self.source is not None:
+                self.source.close()
+        return self.report
+
+    def _fit(self) -> None:
+        if self._due(self.every.evaluate):  # a stop came during this step's evaluation, which changes nothing else
+            self._evaluate()
+        self._window.start(self.counters)
+        while not (self.finished() or self.curriculum.done(self.counters.stage_step)):
+            self._update()
+            if self._due(self.every.log):
+                self._log()
+            if self._due(self.every.evaluate):
+                self._evaluate()
+                self._window.start(self.counters)
+            if self._due(self.every.save):
+                self._save()
+            stopping.check()
+
+    def _due(self, every: int) -> bool:
+        return every > 0 and self.counters.step > 0 and self.counters.step % every == 0
+
+    def _update(self) -> None:
+        start = time.perf_counter()
+        batch: Struct = next(self.source).to(self.device, non_blocking=True)
+        waited = time.perf_counter() - start
+        self.progress.value = self.limits.progress(self.counters)
+        try:
+            self._meter.add(self.paradigm.update(batch))
+        except NumericError as error:
+            self._keep_bad_batch(batch, error)
+        self.average.update()
+        counters = self.counters
+        counters.step += 1
+        counters.stage_step += 1
+        counters.samples += len(batch)
+        counters.env_steps = self.source.env_steps
+        elapsed = time.perf_counter() - start
+        counters.seconds += elapsed
+        self._window.add(waited, elapsed)
+
+    def _keep_bad_batch(self, batch: Struct, error: NumericError) -> None:
+        folder = self.run / "bad_batch"
+        checkpoint.save_nested(folder, "batch", {"step": self.counters.step, "tensors": batch.tensors()})
+        last = self.run / "checkpoints" / "last"
+        mend = f"go on from it with init={last} and a lower optimizer.lr" if last.exists() else "try a lower optimizer.lr"
+        raise NumericError(f"update {self.counters.step + 1}: {error}. The batch is saved in {folder}; {mend}.") from error
+
+    def _log(self) -> None:
+        if not self._meter:
+            return
+        row = {f"train/{name}": value for name, value in self._meter.reset().items()}
+        row |= self._window.rates(self.counters)
+        row |= {"progress": self.limits.progress(self.counters), "memory_gb": _memory_gb(self.device)}
+        row |= {"samples": float(self.counters.samples), "minutes": self.counters.seconds / 60}
+        gradient_steps = sum(optimizer.gradient_steps for optimizer in self.paradigm.optimizers.values())
+        row["gradient_steps"] = float(gradient_steps)
+        self.tracker.write(self.counters.step, row)
+        self._window.start(self.counters)
+
+    def _evaluate(self) -> None:
+        counters = self.counters
+        if not self.evaluators or counters.evaluated_step == counters.step:
+            return
+        agent = self.make_agent(self.average.policy)
+        report = Report(metrics={})
+        for evaluator in self.evaluators:
+            report = report.merged(evaluator(agent))
+        self.report = report
+        self.curriculum.observe(report)
+        self._track(report)
+        counters.evaluated_step = counters.step
+        self._saved_step = -1  # what follows is worth saving even where this step's weights stand already
+        value = report.metrics.get(self.choice.best)
+        if value is None:
+            self._save()
+            names = ", ".join(sorted(report.metrics))
+            raise UsageError(f"evaluation.best={self.choice.best} is not among the metrics of this run: {names}")
+        if self.choice.better(value, counters.best):
+            counters.best, counters.best_step, counters.stale_evaluations = value, counters.step, 0
+            self._save(best=True)
+        else:
+            counters.stale_evaluations += 1
+            counters.stopped_early = 0 < self.choice.patience <= counters.stale_evaluations
+
+    def _track(self, report: Report) -> None:
+        step = self.counters.step
+        self.tracker.write(step, {f"evaluation/{name}": value for name, value in report.metrics.items()})
+        for name, values in report.histograms.items():
+            self.tracker.histogram(step, name, values)
+        if report.frames is not None:
+            self.tracker.video(step, "rollouts", report.frames, fps=10.0)
+
+    def _save(self, best: bool = False) -> None:
+        if self._saved_step == self.counters.step:
+            return
+        policy = self.average.policy.state_dict()
+        checkpoint.write(
+            self.run, self.counters.step, policy=policy, texts=self.texts, training=self.state_dict(), keep=self.keep, best=best
+        )
+        self._saved_step = self.counters.step
+
+    def state_dict(self) -> StateDict:
+        """Everything but the evaluated weights; with an average also the raw ones."""
+        paradigm = self.paradigm.state_dict()
+        if not self.average.on:
+            paradigm = {name: value for name, value in paradigm.items() if not name.startswith("policy.")}
+        return {
+            "counters": dict(vars(self.counters)),
+            "paradigm": paradigm,
+            "optimizers": self.paradigm.optimizer_state(),
+            "average": self.average.state_dict(),
+            "source": self._source_state if self.source is None else self.source.state_dict(),
+            "curriculum": self.curriculum.state_dict(),
+            "continual": self.continual.state_dict(),
+            "meter": self._meter.state_dict(),
+            "random": checkpoint.random_state(),
+        }
+
+    def load_state_dict(self, policy: dict[str, torch.Tensor], state: StateDict, where: str) -> None:
+        """Restore a run: ``policy`` are the evaluated weights, ``state`` what ``state_dict`` gave."""
+        checkpoint.load_into(self.average.policy, policy, where)
+        raw = state["paradigm"]
+        if not self.average.on:
+            raw = raw | {f"policy.{name}": value for name, value in policy.items()}
+        checkpoint.load_into(self.paradigm, raw, where)
+        self.paradigm.load_optimizer_state(state["optimizers"])
+        self.average.load_state_dict(state["average"])
+        self.counters = Counters(**state["counters"])
+        self._source_state = state["source"]
+        self.curriculum.load_state_dict(state["curriculum"])
+        self.continual.load_state_dict(state["continual"])
+        self._meter.load_state_dict(state["meter"])
+        checkpoint.set_random_state(state["random"])
+        self._saved_step = self.counters.step
+
+
+class _Window:
+    """Rates since the last log line."""
+
+    def start(self, counters: Counters) -> None:
+        self._waited = self._elapsed = 0.0
+        self._step, self._samples = counters.step, counters.samples
+
+    def add(self, waited: float, elapsed: float) -> None:
+        self._waited += waited
+        self._elapsed += elapsed
+
+    def rates(self, counters: Counters) -> dict[str, float]:
+        seconds = max(self._elapsed, 1e-9)
+        return {
+            "updates_per_s": (counters.step - self._step) / seconds,
+            "samples_per_s": (counters.samples - self._samples) / seconds,
+            "data_wait": self._waited / seconds,
+        }
+
+
+def _memory_gb(device: torch.device) -> float:
+    """Peak memory: of the device, or of the process on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

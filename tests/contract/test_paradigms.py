@@ -1,0 +1,126 @@
+"""One contract for every paradigm: what the loop and the checkpoint rely on."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vla_train import config as configuration
+from vla_train.models.normalizer import Normalizer
+from vla_train.models.policy import Policy
+from vla_train.optim import Optimizer, Progress
+from vla_train.spec import ActionSpec, ImageSpec, Spec
+from vla_train.types import Demonstration, Observation
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "paradigm"
+PARADIGMS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+SPEC = Spec(
+    images={"top": ImageSpec(16, 16)},
+    state_size=3,
+    action=ActionSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0)),
+    history=1,
+    chunk=2,
+)
+
+
+def make_policy() -> Policy:
+    torch.manual_seed(0)
+    encoder = configuration.load_choice("model", "film_cnn")
+    target = configuration.resolve_target(encoder.pop("_target_"), "model")
+    for key in ("image_size", "cameras", "max_tokens", "vocabulary"):
+        encoder.pop(key)
+    built = target(spec=SPEC, image_specs=dict(SPEC.images), vocabulary_size=300, max_tokens=8, **encoder | {"width": 16})
+    head = configuration.resolve_target("vla_train.models.heads.regression.RegressionHead", "head")
+    return Policy(built, head(built.feature_size, SPEC.action, SPEC.chunk, loss="l1", hidden=32), Normalizer(3, SPEC.action), SPEC)
+
+
+def make_paradigm(name: str, progress: Progress | None = None):
+    node = configuration.load_choice("paradigm", name)
+    target = configuration.resolve_target(node["_target_"], "paradigm")
+    parameters = {key: value for key, value in node.items() if key not in ("_target_", "heads", "steps")}
+
+    def make_optimizer(parameters):
+        return Optimizer(parameters, lr=1e-3, progress=progress or Progress())
+
+    return target(policy=make_policy(), make_optimizer=make_optimizer, **parameters)
+
+
+def make_batch(size: int = 8, seed: int = 0) -> Demonstration:
+    generator = torch.Generator().manual_seed(seed)
+    observation = Observation(
+        images={"top": torch.randint(0, 256, (size, 1, 3, 16, 16), generator=generator, dtype=torch.uint8)},
+        state=torch.randn(size, 1, 3, generator=generator),
+        present=torch.ones(size, 1, dtype=torch.bool),
+        tokens=torch.randint(1, 300, (size, 8), generator=generator),
+        token_mask=torch.ones(size, 8, dtype=torch.bool),
+        task=torch.zeros(size, dtype=torch.long),
+        domain=torch.zeros(size, dtype=torch.long),
+    )
+    action = torch.rand(size, 2, 2, generator=generator) * 2 - 1
+    return Demonstration(observation=observation, action=action, valid=torch.ones(size, 2, 2, dtype=torch.bool))
+
+
+@pytest.fixture(params=PARADIGMS)
+def name(request) -> str:
+    return request.param
+
+
+def test_loss_falls_on_a_fixed_batch(name):
+    paradigm, batch = make_paradigm(name), make_batch()
+    losses = [float(paradigm.update(batch)["loss"]) for _ in range(60)]
+    assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
+
+
+def test_only_listed_parameters_change(name):
+    paradigm, batch = make_paradigm(name), make_batch()
+    stranger = nn.Parameter(torch.ones(3))
+    paradigm.register_parameter("stranger", stranger)
+    listed = {id(p) for optimizer in paradigm.optimizers.values() for p in optimizer.parameters}
+    before = {key: value.clone() for key, value in paradigm.named_parameters()}
+    paradigm.update(batch)
+    changed = {key for key, value in paradigm.named_parameters() if not torch.equal(before[key], value)}
+    assert changed
+    assert all(id(dict(paradigm.named_parameters())[key]) in listed for key in changed)
+
+
+def test_saved_and_loaded_the_next_update_is_the_same_to_the_bit(name):
+    progress = Progress()
+    first, second = make_paradigm(name, progress), make_paradigm(name, progress)
+    first.update(make_batch(seed=1))
+    weights = copy.deepcopy(first.state_dict())
+    optimizers = copy.deepcopy(first.optimizer_state())
+    second.update(make_batch(seed=5))  # goes elsewhere, then comes back
+    second.load_state_dict(weights)
+    second.load_optimizer_state(optimizers)
+    for paradigm in (first, second):
+        torch.manual_seed(3)
+        paradigm.update(make_batch(seed=2))
+    for (key, mine), theirs in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), key
+
+
+def test_same_seed_same_run(name):
+    def run() -> list[torch.Tensor]:
+        paradigm = make_paradigm(name)
+        torch.manual_seed(7)
+        for seed in range(3):
+            paradigm.update(make_batch(seed=seed))
+        return list(paradigm.state_dict().values())
+
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(run(), run(), strict=True))
+
+
+def test_invalid_entries_do_not_teach(name):
+    batch = make_batch()
+    valid = batch.valid.clone()
+    valid[:, 1] = False
+    nonsense = batch.action.clone()
+    nonsense[:, 1] = 1e3
+    results = []
+    for action in (batch.action, nonsense):
+        paradigm = make_paradigm(name)
+        paradigm.update(Demonstration(observation=batch.observation, action=action, valid=valid))
+        results.append(torch.cat([p.detach().flatten() for p in paradigm.parameters()]))
+    assert torch.equal(*results)
