@@ -1,0 +1,149 @@
+"""One BabyAI episode: the library's world, the goal it is judged by, and the bots that know what to do next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from minigrid.utils import baby_ai_bot
+
+from vla_train.envs import babyai_missions as missions
+from vla_train.envs.contract import Goal
+
+SEARCHES = 200  # for one action; a bot that needs more goes round in circles
+DONE = 6  # BabyAI's action 'done' changes nothing; the bot gives it when it has nothing left to do
+
+
+def make_level(identifier: str) -> Any:
+    """The library's environment of a registered level, without gymnasium's wrappers."""
+    return gymnasium.make(identifier, disable_env_checker=True).unwrapped
+
+
+_BabyAIBot: Any = baby_ai_bot.BabyAIBot  # the library has no type hints
+
+
+class _Bot(_BabyAIBot):  # type: ignore[misc]
+    """The library's bot, which in some scenes replans for ever without acting: here it gives up with a RuntimeError."""
+
+    def replan(self, action_taken: int | None = None) -> int:
+        self.last_search = self.bfs_counter + SEARCHES
+        return int(super().replan(action_taken))
+
+    def _breadth_first_search(self, *arguments: Any, **options: Any) -> Any:
+        if self.bfs_counter >= self.last_search:
+            raise RuntimeError("the bot finds no plan")
+        return super()._breadth_first_search(*arguments, **options)
+
+
+@dataclass
+class _Expert:
+    """A bot with its own mission object. ``asked`` counts the steps after which it was asked last; ``answer`` is what it said."""
+
+    bot: Any
+    instruction: Any
+    asked: int = -1
+    answer: int = DONE
+
+
+class Episode:
+    """A row of the vector environment. ``codes`` is what the agent sees: uint8 [7, 7, 3], (type, colour, state), y before x."""
+
+    def __init__(self, env: Any) -> None:
+        self.env = env
+        self.goal = Goal("", "", "", "", "")
+        self.codes = np.zeros((env.agent_view_size, env.agent_view_size, 3), np.uint8)
+        self.seed = -1
+        self.actions: list[int] = []
+        self.ended = True
+        self.success = False
+        self._experts: dict[str, _Expert] = {}
+
+    def reset(self, seed: int, goal: Goal | None = None) -> None:
+        """Scene ``seed`` with its own goal or the one given."""
+        observation, _ = self.env.reset(seed=seed)
+        if self.env.carrying is not None:  # some levels hand the agent an object after they have drawn the view
+            observation = self.env.gen_obs()
+        self._see(observation)
+        self.seed, self.actions, self.ended, self.success = seed, [], False, False
+        self._experts = {}
+        self.goal = missions.goal_of(self.env.instrs, self.env.mission)
+        if goal is not None and goal.key != self.goal.key:
+            self.set_goal(goal)
+
+    def set_goal(self, goal: Goal) -> None:
+        """Judge this fresh episode by another goal. The time limit becomes what the library gives to such a mission."""
+        if self.actions:
+            raise ValueError("a goal can be set only right after a reset")
+        env = self.env
+        env.instrs = missions.to_instruction(goal.data)
+        env.instrs.reset_verifier(env)
+        env.mission = goal.instruction
+        if not env.fixed_max_steps:
+            env.max_steps = env.num_navs_needed(env.instrs) * env.room_size**2 * env.num_rows * env.num_cols
+        self._experts = {}
+        self.goal = goal
+
+    def step(self, action: int) -> tuple[float, bool, bool]:
+        """Reward, terminated, truncated. An episode that has ended stays as it is."""
+        if self.ended:
+            return 0.0, False, False
+        for expert in self._experts.values():
+            self._ask(expert)  # a bot explores: it has to look at every state that the agent passes through
+        observation, reward, terminated, truncated, _ = self.env.step(action)
+        self._see(observation)
+        self.actions.append(action)
+        if action == self.env.actions.drop:
+            for expert in self._experts.values():
+                self.env.update_objs_poss(expert.instruction)
+        self.success = bool(reward > 0)
+        self.ended = bool(terminated or truncated)
+        return float(reward), bool(terminated), bool(truncated and not terminated)
+
+    def replay(self, actions: Sequence[int]) -> None:
+        for action in actions:
+            self.step(action)
+
+    def expert_action(self, goal: Goal | None = None) -> int:
+        """What the bot would do next towards ``goal`` (default: the episode's own); ``DONE`` when it knows nothing to do."""
+        goal = goal or self.goal
+        if self.ended:
+            return DONE
+        if goal.key not in self._experts:
+            self._summon(goal)
+        return self._ask(self._experts[goal.key])
+
+    @property
+    def expert_failed(self) -> bool:
+        """The bot of the episode's own goal has given up (or thinks it is done) although the episode goes on."""
+        expert = self._experts.get(self.goal.key)
+        return not self.ended and expert is not None and expert.asked >= 0 and expert.answer == DONE
+
+    def _summon(self, goal: Goal) -> None:
+        """Make a bot for ``goal``; in the middle of an episode it is led through it from the start, as it must have seen it all."""
+        past = self.actions
+        if past:
+            self.reset(self.seed, self.goal)
+        own = self.env.instrs
+        if goal.key != self.goal.key:
+            self.env.instrs = missions.to_instruction(goal.data)
+            self.env.instrs.reset_verifier(self.env)
+        self._experts[goal.key] = _Expert(_Bot(self.env), self.env.instrs)
+        self.env.instrs = own
+        self.replay(past)
+
+    def _ask(self, expert: _Expert) -> int:
+        steps = len(self.actions)
+        if expert.asked < steps:
+            given_up = expert.asked >= 0 and expert.answer == DONE
+            try:
+                last = self.actions[-1] if self.actions else None
+                expert.answer = DONE if given_up else expert.bot.replan(last)
+            except Exception:  # the bot stumbles over its own assertions, indices and opened boxes: it knows no way then
+                expert.answer = DONE
+            expert.asked = steps
+        return expert.answer
+
+    def _see(self, observation: dict[str, Any]) -> None:
+        self.codes = observation["image"].transpose(1, 0, 2)
+        self.direction = int(observation["direction"])
