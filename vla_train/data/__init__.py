@@ -1,0 +1,1 @@
+"""Demonstrations on disk: readers (one file per format), the LeRobot writer, the frame cache, and batches gathered by index."""

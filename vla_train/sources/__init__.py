@@ -1,0 +1,1 @@
+"""Where batches come from. Every source is endless and can be stopped and resumed anywhere."""

@@ -1,0 +1,153 @@
+"""Demonstrations in memory: numbers as arrays, frames as a memory map, batches gathered by index without a loop."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vla_train.data.cache import open_cache
+from vla_train.data.reader import open_reader
+from vla_train.data.split import split_episodes
+from vla_train.data.statistics import feature_statistics
+from vla_train.data.windows import Windows
+from vla_train.errors import DataError
+from vla_train.processor import Processor
+from vla_train.spec import FeatureStatistics
+from vla_train.types import Demonstration, Observation, Transition
+
+
+class DemonstrationDataset:
+    """The dataset in a folder, seen through a Processor, in windows of ``history`` observations and ``chunk`` actions.
+
+    ``validation`` is the share of episodes that is held out, chosen by ``seed``. Decoded frames are kept under ``cache`` (the
+    folder's own ``cache/`` by default). DataError if the folder holds no sound dataset or not the Processor's cameras.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        processor: Processor,
+        *,
+        history: int,
+        chunk: int,
+        validation: float,
+        seed: int = 0,
+        cache: Path | None = None,
+    ):
+        reader = open_reader(folder)
+        metadata = reader.metadata
+        if missing := set(processor.cameras) - set(metadata.spec.images):
+            raise DataError(
+                f"the dataset at {folder} lacks the cameras {sorted(missing)} (it has {sorted(metadata.spec.images)})"
+            )
+        self.folder, self.processor = folder, processor
+        self.history, self.chunk = history, chunk
+        self.spec = metadata.spec.with_window(history, chunk)
+        self.fingerprint = metadata.fingerprint
+        self.instructions = metadata.instructions
+        self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames
+        self.episodes = split_episodes(self.num_episodes, validation, seed)
+        self._columns = reader.columns()
+        self._windows = Windows.from_starts(self._columns.starts)
+        self._tokens, self._token_mask = processor.tokenize(self._columns.texts)
+        self._task = self._tasks(metadata.tasks)
+        self._frames = open_cache(cache or folder / "cache", reader, processor)
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether ``gather_transitions`` can be asked."""
+        return self._columns.reward is not None and self._columns.terminated is not None
+
+    def frames(self, split: str) -> np.ndarray:
+        """int64 [n]: the frames of "train" or "validation", in order."""
+        return np.flatnonzero(self._in_split(split))
+
+    def transition_frames(self, split: str) -> np.ndarray:
+        """The frames of a split whose next observation was recorded, or does not matter because the episode terminated.
+
+        LeRobot keeps no observation after the last action, so where an episode was cut short there is nothing to bootstrap from.
+        """
+        rows, _ = self._windows.horizon(self.frames(split), self.chunk + 1)
+        known = (self._windows.end[rows[:, 0]] - rows[:, 0] > self.chunk) | self._terminated[rows[:, -1]]
+        kept: np.ndarray = rows[known, 0]
+        return kept
+
+    def statistics(self) -> dict[str, FeatureStatistics]:
+        """Of "state" and "action" over the training frames: exact, and no image is decoded for it."""
+        training = self._in_split("train")
+        columns = {"state": self._columns.state, "action": self._columns.action}
+        return {name: feature_statistics(values[training]) for name, values in columns.items()}
+
+    def gather(self, indices: np.ndarray) -> Demonstration:
+        """The demonstrations at frames int64 [b]. Before an episode began its first frame stands in (``present`` is False)
+        and past its end its last action (``valid`` is False)."""
+        rows, valid = self._windows.horizon(indices, self.chunk)
+        action = torch.from_numpy(self._columns.action[rows])
+        return Demonstration(
+            observation=self._observation(indices),
+            action=action,
+            valid=torch.from_numpy(valid)[..., None].expand(action.shape).contiguous(),
+        )
+
+    def gather_transitions(self, indices: np.ndarray, discount: float) -> Transition:
+        """The same as steps of experience, over a whole chunk of h actions or what the episode has left of it (n steps):
+        reward sum_{i<n} discount^i r_{t+i}, discount^n, and the observation at t + n."""
+        rows, valid = self._windows.horizon(indices, self.chunk)
+        steps = valid.sum(axis=1)
+        powers = (discount ** np.arange(self.chunk)).astype(np.float32)
+        last = rows[:, -1]
+        following = np.minimum(indices + steps, self._windows.end[indices] - 1)
+        terminated = self._terminated[last]
+        cut = (last == self._windows.end[indices] - 1) & ~terminated
+        demonstration = self.gather(indices)
+        return Transition(
+            observation=demonstration.observation,
+            action=demonstration.action,
+            valid=demonstration.valid,
+            reward=torch.from_numpy((self._reward[rows] * powers * valid).sum(axis=1, dtype=np.float32)),
+            discount=torch.from_numpy((discount**steps).astype(np.float32)),
+            next_observation=self._observation(following),
+            terminated=torch.from_numpy(terminated),
+            truncated=torch.from_numpy(cut),
+        )
+
+    def _observation(self, indices: np.ndarray) -> Observation:
+        rows, present = self._windows.history(indices, self.history)
+        text = self._columns.text[indices]
+        return self.processor.observation(
+            {camera: _take(frames, rows) for camera, frames in self._frames.items()},
+            self._tokens[text],
+            self._token_mask[text],
+            self._columns.state[rows],
+            present,
+            task=self._task[indices],
+        )
+
+    def _in_split(self, split: str) -> np.ndarray:
+        if split not in self.episodes:
+            raise ValueError(f"a split is one of {list(self.episodes)}, not {split!r}")
+        chosen = np.zeros(self.num_episodes, dtype=bool)
+        chosen[self.episodes[split]] = True
+        return np.repeat(chosen, np.diff(self._columns.starts))
+
+    def _tasks(self, tasks: list[str]) -> np.ndarray:
+        """int64 [n]: the place of each frame's kind of task in spec.tasks; 0 where the Spec names none."""
+        places = {task: place for place, task in enumerate(self.spec.tasks)}
+        return np.repeat(np.array([places.get(task, 0) for task in tasks], dtype=np.int64), np.diff(self._columns.starts))
+
+    @property
+    def _reward(self) -> np.ndarray:
+        if self._columns.reward is None:
+            raise DataError(f"the dataset at {self.folder} has no rewards: a paradigm that learns from them cannot use it")
+        return self._columns.reward
+
+    @property
+    def _terminated(self) -> np.ndarray:
+        if self._columns.terminated is None:
+            raise DataError(f"the dataset at {self.folder} does not say where episodes terminated (next.terminated or next.done)")
+        return self._columns.terminated
+
+
+def _take(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Frames [n, y, x, c] at rows [b, k] as [b, k, y, x, c]: one copy, in runs of whole frames."""
+    return frames.reshape(len(frames), -1).take(rows.ravel(), axis=0).reshape(*rows.shape, *frames.shape[1:])

@@ -1,0 +1,30 @@
+"""Frames to PNG bytes and back, without loss. Frames are RGB (or grey, or RGBA); OpenCV thinks in BGR, and only here."""
+
+import cv2
+import numpy as np
+
+# Channels -> (conversion before encoding, conversion after decoding); one channel has nothing to swap.
+_SWAPS = {1: None, 3: (cv2.COLOR_RGB2BGR, cv2.COLOR_BGR2RGB), 4: (cv2.COLOR_RGBA2BGRA, cv2.COLOR_BGRA2RGBA)}
+
+
+def encode_png(frame: np.ndarray) -> bytes:
+    """Lossless PNG bytes of one frame, uint8 [y, x, c] with c = 1, 3 or 4."""
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] not in _SWAPS:
+        raise ValueError(f"a frame must be uint8 [y, x, 1, 3 or 4], not {frame.dtype} {list(frame.shape)}")
+    swap = _SWAPS[frame.shape[2]]
+    done, data = cv2.imencode(".png", cv2.cvtColor(frame, swap[0]) if swap else frame)
+    if not done:
+        raise ValueError(f"OpenCV could not encode a frame of shape {list(frame.shape)}")
+    return data.tobytes()
+
+
+def decode_image(data: np.ndarray, out: np.ndarray) -> None:
+    """Decode a PNG or JPEG, uint8 [n], into ``out``, uint8 [y, x, c]. ValueError if the bytes do not hold such an image."""
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if image is None:
+        raise ValueError("the bytes are not an image")
+    image = image[:, :, None] if image.ndim == 2 else image
+    if image.shape != out.shape or image.dtype != np.uint8:
+        raise ValueError(f"the image is {image.dtype} {list(image.shape)}, where uint8 {list(out.shape)} is declared")
+    swap = _SWAPS[out.shape[2]]
+    out[:] = cv2.cvtColor(image, swap[1]) if swap else image

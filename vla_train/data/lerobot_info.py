@@ -1,0 +1,95 @@
+"""``meta/info.json`` of a LeRobotDataset: read, checked, and turned into a Spec."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vla_train.data import lerobot_layout as layout
+from vla_train.errors import DataError
+from vla_train.spec import ActionSpec, ImageSpec, Spec
+
+_NEEDED: dict[str, Any] = {"fps": (int, float), "total_episodes": int, "total_frames": int, "features": dict}
+
+
+def read_info(folder: Path) -> dict[str, Any]:
+    """The parsed info.json. DataError if the folder holds no dataset, or the file lacks what every version has."""
+    path = folder / layout.INFO
+    if not folder.is_dir():
+        raise DataError(f"no dataset at {folder}: there is no such folder; check dataset.path")
+    if not path.is_file():
+        raise DataError(f"no dataset at {folder}: it has no {layout.INFO}; give the folder that contains meta/ and data/")
+    try:
+        info = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON ({error}); fetch or make the dataset again") from None
+    if not isinstance(info, dict) or "codebase_version" not in info:
+        raise DataError(f"{path} has no codebase_version: it is not the info.json of a LeRobotDataset")
+    for key, kind in _NEEDED.items():
+        if not isinstance(info.get(key), kind) or isinstance(info[key], bool):
+            raise DataError(f"{path}: {key!r} is {info.get(key, 'missing')!r}; fetch or make the dataset again")
+    if info["total_episodes"] <= 0 or info["total_frames"] <= 0 or info["fps"] <= 0:
+        counts = ", ".join(f"{key} {info[key]}" for key in ("total_episodes", "total_frames", "fps"))
+        raise DataError(f"the dataset at {folder} is empty ({counts}): record or make at least one episode")
+    for name, feature in info["features"].items():
+        _check_feature(path, name, feature)
+    return info
+
+
+def _check_feature(path: Path, name: str, feature: Any) -> None:
+    shape = feature.get("shape") if isinstance(feature, dict) else None
+    sizes_fit = isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape)
+    if "/" in name or not sizes_fit or not isinstance(feature.get("dtype"), str):
+        raise DataError(f"{path}: feature {name!r} needs a dtype, a shape and a name without '/', but is {feature!r}")
+
+
+def spec_of(info: dict[str, Any], folder: Path) -> Spec | None:
+    """The Spec that our writer noted, checked against the features; None in a dataset that others wrote."""
+    noted = info.get(layout.OURS)
+    if not isinstance(noted, dict) or "spec" not in noted:
+        return None
+    try:
+        spec = Spec.from_json(json.dumps(noted["spec"]))
+        expected = layout.features_of(spec)
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise DataError(f"{folder / layout.INFO}: its Spec cannot be read ({error}); make the dataset again") from None
+    for name in (*(layout.IMAGE + camera for camera in spec.images), layout.ACTION, *[layout.STATE] * bool(spec.state_size)):
+        feature = info["features"].get(name)
+        if feature is None or feature["shape"] != expected[name]["shape"]:
+            declared = "missing" if feature is None else feature["shape"]
+            raise DataError(
+                f"{folder / layout.INFO} contradicts itself: {name} is {declared} under features, but "
+                f"{expected[name]['shape']} in its Spec; make the dataset again"
+            )
+    return spec
+
+
+def derive_spec(info: dict[str, Any], action: ActionSpec, tasks: tuple[str, ...], longest: int) -> Spec:
+    """A Spec for data without one: cameras and state from the features, each distinct instruction a task of its own."""
+    features = info["features"]
+    state = features.get(layout.STATE, {"shape": [0]})
+    cameras = {name: feature for name, feature in features.items() if feature["dtype"] in ("image", "video")}
+    return Spec(
+        images={name.removeprefix(layout.IMAGE): _image_spec(feature) for name, feature in cameras.items()},
+        state_size=state["shape"][0],
+        action=action,
+        state_names=feature_names(state),
+        rate=float(info["fps"]),
+        horizon=longest,
+        tasks=tasks,
+    )
+
+
+def _image_spec(feature: layout.Feature) -> ImageSpec:
+    names = [str(name) for name in feature.get("names") or ["height", "width", "channels"]]
+    height, width, channels = feature["shape"]
+    if names[0].startswith("channel"):  # some recorders declare [c, y, x]; what is stored is a picture all the same
+        channels, height, width = feature["shape"]
+    return ImageSpec(height=height, width=width, channels=channels)
+
+
+def feature_names(feature: layout.Feature) -> tuple[str, ...]:
+    """The names of a feature's columns, where it has one for each; some recorders nest them as {"motors": [...]}."""
+    names = feature.get("names")
+    names = next(iter(names.values()), None) if isinstance(names, dict) else names
+    fits = isinstance(names, list) and len(names) == feature["shape"][0]
+    return tuple(str(name) for name in names) if fits and names else ()

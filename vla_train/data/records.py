@@ -1,0 +1,84 @@
+"""What every reader of a dataset format gives, whatever lies on disk."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from vla_train.errors import DataError
+from vla_train.spec import Spec
+
+
+@dataclass(frozen=True)
+class DatasetMetadata:
+    """What is known of a dataset before any frame is read: enough to build the tokenizer and the Processor."""
+
+    spec: Spec
+    instructions: list[str]  # one an episode: its first, where it changes within
+    tasks: list[str]  # the kind of task of each episode, one of spec.tasks
+    num_episodes: int
+    num_frames: int
+    fingerprint: str  # of the content, whatever the folder is called
+    episodes: list[
+        dict[str, Any]
+    ]  # one row an episode: episode_index, length, tasks, and what its maker noted (seed, scene, ...)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Every frame but its pixels, in order of episode and step. n frames, e episodes."""
+
+    state: np.ndarray  # float32 [n, s]; s may be 0
+    action: np.ndarray  # float32 [n, a], or int64 [n, 1]
+    starts: np.ndarray  # int64 [e + 1]: episode i is rows starts[i] to starts[i + 1]
+    texts: list[str]  # the distinct instructions
+    text: np.ndarray  # int64 [n]: which of them each frame has
+    reward: np.ndarray | None = None  # float32 [n], for the action of this row
+    terminated: np.ndarray | None = None  # bool [n], after the action of this row; an episode that ends otherwise was cut short
+
+
+class Reader(Protocol):
+    """A dataset on disk. Checked as it is read: a lie or a number that is not finite raises DataError."""
+
+    metadata: DatasetMetadata
+
+    def columns(self) -> Columns: ...
+
+    def frames(self, cameras: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
+        """The decoded frames in order, in blocks: uint8 [n, y, x, c] for each camera."""
+
+
+def episode_starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """int64 [e + 1]: where each episode begins, and where the last one ends."""
+    return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
+
+
+def place(row: int, starts: np.ndarray) -> str:
+    """A row in words: its episode and step."""
+    episode = int(np.searchsorted(starts, row, side="right")) - 1
+    return f"episode {episode}, step {row - int(starts[episode])}"
+
+
+def require_finite(name: str, values: np.ndarray, starts: np.ndarray, where: str | Path) -> None:
+    """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]."""
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, column = np.argwhere(bad.reshape(len(values), -1))[0]
+        value = values.reshape(len(values), -1)[row, column]
+        raise DataError(
+            f"{name}[{column}] is {value} at {place(int(row), starts)} of {where}: "
+            "every number must be finite; drop or repair that episode"
+        )
+
+
+def content_fingerprint(folder: Path, parts: Sequence[str] = ("meta", "data", "videos")) -> str:
+    """sha256 over the names and contents of the dataset's files. The folder's own name and its cache do not count."""
+    total = hashlib.sha256()
+    for path in sorted(path for part in parts for path in (folder / part).rglob("*") if path.is_file()):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())
+    return total.hexdigest()
