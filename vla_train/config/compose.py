@@ -1,6 +1,7 @@
 """From a command line's words to a validated config."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,20 +55,17 @@ def compose(overrides: Sequence[str] = (), kind: str = "train") -> dict[str, Any
     return validate(cfg, kind, hydra)
 
 
+@cache
 def register_plugins() -> None:
-    """Tell Hydra where installed plug-ins keep their YAML."""
+    """Tell Hydra, once in a process, to ask for the folders of YAML files that installed plug-ins have."""
     from hydra.core.config_search_path import ConfigSearchPath
     from hydra.core.plugins import Plugins
     from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-    found = folders.search_path()[1:]
-    if not found:
-        return
-
     class PluginFolders(SearchPathPlugin):
         def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
             known = {element.path for element in search_path.get_path()}
-            for folder in found:
+            for folder in folders.search_path()[1:]:
                 if f"file://{folder}" not in known:
                     search_path.append("vla_train.plugins", f"file://{folder}")
 

@@ -50,7 +50,7 @@ def target_problem(path: object, group: str) -> str | None:
     return f"{group}: _target_={path} is not allowed. A class of this group must come from {places}."
 
 
-def resolve_target(path: str | None, group: str) -> Any:
+def resolve_target(path: object, group: str) -> Any:
     """The class that ``_target_`` names, or None for the null object.
 
     Raises ``UsageError`` if it lies outside the group's packages, does not exist, or cannot be imported.
@@ -59,6 +59,7 @@ def resolve_target(path: str | None, group: str) -> Any:
         return None
     if problem := target_problem(path, group):
         raise UsageError(problem)
+    assert isinstance(path, str)
     module_name, _, name = path.rpartition(".")
     try:
         module = importlib.import_module(module_name)

@@ -1,0 +1,78 @@
+"""Every YAML file under ``configs/``, found by glob: it composes, validates, and names a class that exists."""
+
+import pytest
+
+from vla_train import config
+from vla_train.config import folders, rules
+from vla_train.config.schema import Schema, groups_of, read_yaml
+from vla_train.config.targets import GROUPS
+
+FILES = sorted(file.relative_to(folders.shipped()).with_suffix("") for file in folders.shipped().glob("*/*.yaml"))
+CHOICES = [(str(file.parent), file.name) for file in FILES]
+PROGRAMS = {"train": [], "eval": ["checkpoint=outputs/run"]}
+
+
+def test_every_group_has_a_choice_and_every_folder_is_a_group():
+    assert {group for group, _ in CHOICES} == set(GROUPS)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_it_composes_and_validates(group, choice):
+    composed = config.compose([f"{group}={choice}"])
+    assert composed["choices"][group] == choice
+    assert config.load_saved(config.dump(composed)) == composed
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "experiment"])
+def test_its_target_is_a_class_of_its_group(group, choice):
+    path = config.load_choice(group, choice).get("_target_")
+    if path not in (None, "auto"):
+        assert isinstance(config.resolve_target(path, group), type)
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "experiment"])
+def test_a_value_that_tells_no_type_has_a_declared_one(group, choice):
+    shipped = config.load_choice(group, choice)
+    schema = Schema("train", {group: choice}, {group: shipped})
+    undeclared = [
+        key for key, value in shipped.items() if key != "_target_" and schema.rule(f"{group}.{key}", value) in ("any", "list")
+    ]
+    assert not undeclared, "declare them in vla_train/config/rules.py"
+
+
+@pytest.mark.parametrize("kind", PROGRAMS)
+def test_a_program_composes_and_every_key_has_a_type(kind):
+    config.compose(PROGRAMS[kind], kind)
+    schema = Schema.of(kind, {}, folders.search_path())
+    leaves = {key: value for key, value in schema.shipped.items() if not isinstance(value, dict)}
+    leaves |= {
+        f"{name}.{key}": value for name, node in schema.shipped.items() if isinstance(node, dict) for key, value in node.items()
+    }
+    assert [key for key, value in leaves.items() if schema.rule(key, value) in ("any", "list")] == []
+
+
+def test_a_declared_rule_belongs_to_a_key_that_exists():
+    known = {f"vla-{kind}.{key}" for kind in PROGRAMS for key in read_yaml(folders.shipped() / f"{kind}.yaml")}
+    for kind in PROGRAMS:
+        content = read_yaml(folders.shipped() / f"{kind}.yaml")
+        known |= set(content) | {f"{name}.{key}" for name, node in content.items() if isinstance(node, dict) for key in node}
+    for group, choice in CHOICES:
+        known |= {
+            name
+            for key in read_yaml(folders.shipped() / group / f"{choice}.yaml")
+            for name in (f"{group}.{key}", f"{group}/{choice}.{key}")
+        }
+    assert set(rules.RULES) - known == set()
+
+
+def test_groups_stand_in_the_main_config_in_an_order_that_lets_a_paradigm_override_its_source():
+    entries = read_yaml(folders.shipped() / "train.yaml")["defaults"]
+    names = [key for entry in entries if isinstance(entry, dict) for key in entry if not key.startswith("override")]
+    assert set(names) == {*groups_of("train"), "experiment"}
+    for earlier, later in [
+        ("source", "paradigm"),
+        ("environment", "dataset"),
+        ("curriculum", "dataset"),
+        ("paradigm", "experiment"),
+    ]:
+        assert names.index(earlier) < names.index(later)

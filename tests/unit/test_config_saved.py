@@ -1,0 +1,108 @@
+"""A config that comes with a checkpoint is foreign data: it passes the same closed schema, and nothing in it is executed."""
+
+import sys
+
+import pytest
+import yaml
+
+from vla_train import config
+from vla_train.errors import CheckpointError, UsageError
+
+
+@pytest.fixture(scope="module")
+def text():
+    return config.dump(config.compose(["model=film_cnn", "model.dropout=0.1", "optimizer.lr=1e-5"]))
+
+
+def changed(text, changes):
+    content = yaml.safe_load(text)
+    for key, value in changes.items():
+        section, _, leaf = key.rpartition(".")
+        (content[section] if section else content)[leaf] = value
+    return yaml.safe_dump(content)
+
+
+def test_what_was_saved_is_what_is_loaded(text):
+    loaded = config.load_saved(text)
+    assert loaded == config.compose(["model=film_cnn", "model.dropout=0.1", "optimizer.lr=1e-5"])
+    assert loaded["choices"]["model"] == "film_cnn"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "accepted"),
+    [
+        (["steps=500"], {"steps": 500}),
+        (["minutes=2", "resume=outputs/x"], {"minutes": 2.0}),
+        (["force_dataset=true", "debug=true"], {"force_dataset": True}),
+    ],
+)
+def test_a_resumed_run_may_change_its_length(text, overrides, accepted):
+    loaded = config.load_saved(text, overrides)
+    assert {key: loaded[key] for key in accepted} == accepted
+    assert loaded["model"]["dropout"] == 0.1
+
+
+def test_a_resumed_run_may_change_device_and_tracker(text):
+    loaded = config.load_saved(text, ["runtime.device=cpu", "tracker.console=none"])
+    assert (loaded["runtime"]["device"], loaded["runtime"]["precision"]) == ("cpu", "auto")
+    assert loaded["tracker"]["console"] == "none"
+
+
+@pytest.mark.parametrize("override", ["model.width=3", "model=transformer", "seed=1", "runtime.precision=bf16", "step=3"])
+def test_a_resumed_run_keeps_all_else(text, override):
+    with pytest.raises(UsageError, match="keeps its own config"):
+        config.load_saved(text, [override])
+
+
+def test_a_resumed_run_checks_what_it_accepts(text):
+    with pytest.raises(UsageError, match="steps=-3"):
+        config.load_saved(text, ["steps=-3"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model._target_": "os.system"}, "os.system is not allowed"),
+        ({"environment._target_": "vla_train.models.film_cnn.FilmCNNEncoder"}, "not allowed"),
+        ({"model.cameras": [{"_target_": "os.system"}]}, "os.system"),
+        ({"model.widht": 3}, "Did you mean model.width"),
+        ({"model.width": "wide"}, "model.width=wide"),
+        ({"surprise": 1}, "surprise"),
+        ({"choices.model": "../../etc/passwd"}, "no such model"),
+        ({"choices.model": 3}, "does not say"),
+        ({"choices": None}, "does not say"),
+        ({"plugins": ["acme"]}, "acme, which is not installed"),
+        ({"name": "${oc.env:HOME}"}, None),
+    ],
+)
+def test_an_altered_config_is_refused(text, changes, said):
+    altered = changed(text, changes)
+    if said is None:  # an interpolation stays the text it is
+        assert config.load_saved(altered)["name"] == "${oc.env:HOME}"
+        return
+    with pytest.raises(CheckpointError) as error:
+        config.load_saved(altered, where="step_000500/config.yaml")
+    assert said in str(error.value)
+    assert "step_000500/config.yaml" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "a: [", "!!python/object/apply:os.system ['touch executed']", "- " * 5000, "model: &a [*a]"],
+)
+def test_what_is_no_config_is_refused_and_not_executed(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError):
+        config.load_saved(text)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_key_added_since_takes_its_shipped_value(text):
+    content = yaml.safe_load(text)
+    del content["evaluation"]["patience"]
+    assert config.load_saved(yaml.safe_dump(content))["evaluation"]["patience"] == 0
+
+
+def test_nothing_of_the_config_needs_torch():
+    """In this process others may have imported torch; the command line's tests look at a fresh one."""
+    assert not [name for name in vars(sys.modules["vla_train.config"]) if name == "torch"]
