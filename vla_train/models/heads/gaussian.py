@@ -1,0 +1,42 @@
+"""An independent normal distribution for every entry of the chunk."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal
+from torch.nn import functional
+
+from vla_train.models.heads.common import masked_mean, mlp
+from vla_train.spec import ActionSpec
+
+
+class GaussianHead(nn.Module):
+    """Mean and standard deviation from the features; ``min_std`` (normalized units) keeps the likelihood bounded."""
+
+    def __init__(self, feature_size: int, action: ActionSpec, chunk: int, *, hidden: int = 256, min_std: float = 0.01) -> None:
+        super().__init__()
+        self.shape = (chunk, action.size)
+        self.min_std = min_std
+        self.layers = mlp(feature_size, hidden, 2 * chunk * action.size)
+
+    @classmethod
+    def fits(cls, action: ActionSpec) -> bool:
+        return action.kind == "continuous"
+
+    def _normal(self, fused: Tensor) -> Normal:
+        mean, spread = self.layers(fused).float().unflatten(-1, (2, *self.shape)).unbind(-3)
+        return Normal(mean, functional.softplus(spread) + self.min_std, validate_args=False)
+
+    def distribution(self, fused: Float[Tensor, "*b f"]) -> Independent[Normal]:
+        """Over chunks [h, a] in normalized units (subtract log(scale) from log_prob for physical ones); batch shape *b."""
+        return Independent(self._normal(fused), 2, validate_args=False)
+
+    def loss(
+        self, fused: Float[Tensor, "*b f"], action: Float[Tensor, "*b h a"], valid: Bool[Tensor, "*b h a"]
+    ) -> Float[Tensor, "*b"]:
+        """Negative log-likelihood, a mean over each sample's valid entries: log(std) + error^2 / (2 std^2) + log(2 pi) / 2."""
+        return masked_mean(-self._normal(fused).log_prob(action), valid)  # type: ignore[no-untyped-call]
+
+    def act(self, fused: Float[Tensor, "*b f"], explore: bool = False) -> Float[Tensor, "*b h a"]:
+        """The mean, or with ``explore`` a sample (reparametrized, so gradients pass)."""
+        normal = self._normal(fused)
+        return normal.rsample() if explore else normal.mean

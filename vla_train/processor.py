@@ -1,0 +1,197 @@
+"""From raw observations to what a model reads: the same object for training, evaluation and serving.
+
+The Processor cleans and tokenizes instructions, chooses cameras and resizes their pictures. It is saved beside the policy
+(``processor.json``, ``tokenizer.json``), so loading a checkpoint needs nothing from anywhere else.
+"""
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn import functional
+
+from vla_train.errors import CheckpointError, DataError, UsageError
+from vla_train.spec import ImageSpec, Spec
+from vla_train.types import Observation
+
+PAD, BEGIN = "<pad>", "<begin>"
+BEGIN_ID = 1  # of the special tokens, which come first; padding is 0
+
+
+def clean(instruction: str) -> str:
+    """Lower case, one blank between words, none around them."""
+    return " ".join(instruction.lower().split())
+
+
+def train_tokenizer(instructions: Iterable[str], vocabulary: int) -> Tokenizer:
+    """Byte-level BPE (Sennrich et al. 2016 over the 256 bytes, as GPT-2 does): every text has tokens, no word is unknown.
+
+    ``vocabulary`` counts the 256 bytes and the two special tokens; equal sets of instructions give equal tokenizers.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    smallest = len(alphabet) + 2
+    if vocabulary < smallest:
+        raise UsageError(f"model.vocabulary is {vocabulary}, but the bytes alone need {smallest}: set it to {smallest} or more")
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[PAD, BEGIN], initial_alphabet=sorted(alphabet), show_progress=False
+    )
+    tokenizer.train_from_iterator(sorted({clean(text) for text in instructions}), trainer)
+    return tokenizer
+
+
+class Processor:
+    """Decided by the model's config: ``cameras`` (None: all), ``image_size`` in pixels (None: as the camera gives)."""
+
+    def __init__(
+        self, spec: Spec, tokenizer: Tokenizer, *, cameras: list[str] | None, image_size: int | None, max_tokens: int
+    ) -> None:
+        missing = [name for name in cameras or [] if name not in spec.images]
+        if missing:
+            raise UsageError(
+                f"model.cameras names {missing}, but the data has {sorted(spec.images) or 'no cameras'}: choose from those"
+            )
+        self.spec = spec
+        self.tokenizer = tokenizer
+        self.tokenizer.encode_special_tokens = True  # "<pad>" in an instruction is text, not padding
+        self.cameras = list(spec.images) if cameras is None else list(cameras)
+        self.image_size = image_size
+        self.max_tokens = max_tokens
+        self.image_specs = {name: self._resized(spec.images[name]) for name in self.cameras}
+        self._ids: dict[str, list[int]] = {}
+
+    def _resized(self, image: ImageSpec) -> ImageSpec:
+        if self.image_size is None or image.kind == "symbols":
+            return image
+        return replace(image, height=self.image_size, width=self.image_size)
+
+    @property
+    def vocabulary_size(self) -> int:
+        return int(self.tokenizer.get_vocab_size())
+
+    @property
+    def cache_key(self) -> str:
+        """Tells caches of resized frames apart: the cameras and their sizes."""
+        return ",".join(f"{name}-{image.height}x{image.width}x{image.channels}" for name, image in self.image_specs.items())
+
+    def resize(self, images: Mapping[str, Shaped[np.ndarray, "_n _y _x _c"]]) -> dict[str, Shaped[np.ndarray, "_n _y _x _c"]]:
+        """The chosen cameras at the models' size. Colours are averaged over area, depth takes the nearest pixel.
+
+        Raises DataError where a picture does not fit the Spec, or a symbol is not among those that it declares.
+        """
+        return {name: self._resize(name, images[name]) for name in self.cameras if self._check(name, images)}
+
+    def _check(self, name: str, images: Mapping[str, np.ndarray]) -> bool:
+        image = self.spec.images[name]
+        if name not in images:
+            raise DataError(f"camera {name!r} is missing from the observation, which has {sorted(images) or 'none'}")
+        found = images[name].shape
+        if (
+            len(found) != 4
+            or found[3] != image.channels
+            or (image.kind == "symbols" and found[1:3] != (image.height, image.width))
+        ):
+            expected = f"[n, {image.height}, {image.width}, {image.channels}]"
+            raise DataError(
+                f"camera {name!r} gives an array {list(found)}; the Spec says {expected}: mend the reader or the Spec"
+            )
+        if image.kind == "symbols" and found[0] and np.any(images[name].max((0, 1, 2)) >= np.array(image.symbols)):
+            largest = images[name].max((0, 1, 2)).tolist()
+            raise DataError(
+                f"camera {name!r} holds the codes {largest} (largest of each channel), but its channels have only "
+                f"{list(image.symbols)} symbols: mend ImageSpec.symbols or the data"
+            )
+        return True
+
+    def _resize(self, name: str, image: np.ndarray) -> np.ndarray:
+        target = self.image_specs[name]
+        if image.shape[1:3] == (target.height, target.width):
+            return image
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(0, 3, 1, 2)
+        size = (target.height, target.width)
+        if target.kind == "depth":  # averaging across an edge would invent a surface between the two
+            resized = functional.interpolate(pixels, size, mode="nearest-exact")
+        else:
+            resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+        return np.ascontiguousarray(resized.permute(0, 2, 3, 1).numpy())
+
+    def tokenize(self, instructions: Sequence[str]) -> tuple[Int[np.ndarray, "n l"], Bool[np.ndarray, "n l"]]:
+        """Token numbers and their mask, padded to ``max_tokens``. The begin token stands first, so '' has one token too."""
+        tokens = np.zeros((len(instructions), self.max_tokens), np.int64)
+        mask = np.zeros(tokens.shape, np.bool_)
+        for row, instruction in enumerate(instructions):
+            ids = self._encode(instruction)
+            tokens[row, : len(ids)] = ids
+            mask[row, : len(ids)] = True
+        return tokens, mask
+
+    def _encode(self, instruction: str) -> list[int]:
+        if instruction not in self._ids:
+            text = clean(instruction)
+            ids = [BEGIN_ID, *(self.tokenizer.encode(text).ids if text else [])]
+            if len(ids) > self.max_tokens:
+                warnings.warn(f"{text!r} has {len(ids)} tokens; only {self.max_tokens} are read (model.max_tokens)", stacklevel=3)
+            if len(self._ids) >= 100_000:  # a server must not grow for ever
+                self._ids.clear()
+            self._ids[instruction] = ids[: self.max_tokens]
+        return self._ids[instruction]
+
+    def observation(
+        self,
+        images: Mapping[str, Shaped[np.ndarray, "n k _y _x _c"]],
+        tokens: Int[np.ndarray, "n l"],
+        token_mask: Bool[np.ndarray, "n l"],
+        state: Float[np.ndarray, "n k s"],
+        present: Bool[np.ndarray, "n k"],
+        task: Int[np.ndarray, "n"] | None = None,
+        domain: Int[np.ndarray, "n"] | None = None,
+    ) -> Observation:
+        """Tensors that share memory with the arrays; ``images`` come from ``resize`` and become views with channels first."""
+        zeros = np.zeros(len(tokens), np.int64)
+        return Observation(
+            images={name: torch.from_numpy(images[name]).permute(0, 1, 4, 2, 3) for name in self.cameras},
+            state=torch.from_numpy(state),
+            present=torch.from_numpy(present),
+            tokens=torch.from_numpy(tokens),
+            token_mask=torch.from_numpy(token_mask),
+            task=torch.from_numpy(zeros if task is None else task),
+            domain=torch.from_numpy(zeros if domain is None else domain),
+        )
+
+    def texts(self) -> dict[str, str]:
+        """What to save, as file names and texts."""
+        settings = {"cameras": self.cameras, "image_size": self.image_size, "max_tokens": self.max_tokens}
+        processor = {**settings, "spec": json.loads(self.spec.to_json())}
+        return {"processor.json": json.dumps(processor, indent=2), "tokenizer.json": self.tokenizer.to_str(pretty=True)}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str]) -> "Processor":
+        """The Processor that gave these ``texts``. Raises CheckpointError where they are not such texts."""
+        try:
+            settings = json.loads(texts["processor.json"])
+            spec = Spec.from_json(json.dumps(settings.pop("spec")))
+            return cls(spec, Tokenizer.from_str(texts["tokenizer.json"]), **settings)
+        except Exception as error:  # tokenizers raises bare Exception
+            raise CheckpointError(
+                f"processor.json or tokenizer.json cannot be read ({error}): take another checkpoint"
+            ) from error
+
+    def save(self, folder: Path) -> None:
+        for name, text in self.texts().items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "Processor":
+        try:
+            texts = {name: (folder / name).read_text(encoding="utf-8") for name in ("processor.json", "tokenizer.json")}
+        except OSError as error:
+            raise CheckpointError(f"{error.filename}: {error.strerror}: give a folder that holds a saved policy") from error
+        return cls.from_texts(texts)
