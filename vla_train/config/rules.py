@@ -53,7 +53,8 @@ RULES: dict[str, str] = {
     "evaluation.conditions": CONDITIONS,
     "evaluation.execute": "null | int >= 1",
     "evaluation.held_out_frames": "int >= 0",
-    "evaluation.mode": "max | min",
+    "evaluation.best": "auto | str",
+    "evaluation.mode": "auto | max | min",
     "evaluation.patience": "int >= 0",
     "evaluation.video_episodes": "int >= 0",
     # vla-eval

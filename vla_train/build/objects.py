@@ -1,0 +1,190 @@
+"""The one file that turns a config into objects. ``training`` and ``evaluating`` put them together."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from vla_train import checkpoint, runtime
+from vla_train import config as configuration
+from vla_train.data.dataset import DemonstrationDataset
+from vla_train.envs.contract import Environment
+from vla_train.errors import UsageError
+from vla_train.evaluation.held_out import HeldOut
+from vla_train.evaluation.success import Success
+from vla_train.models.normalizer import Normalizer
+from vla_train.models.policy import Policy
+from vla_train.optim import Optimizer, Progress
+from vla_train.paradigms.base import Paradigm
+from vla_train.processor import Processor, train_tokenizer
+from vla_train.rollouts import Agent
+from vla_train.spec import ActionSpec, Evaluator, Spec, Stage
+from vla_train.trainer import Choice, Limits
+from vla_train.types import Struct
+
+Config = dict[str, Any]  # as vla_train.config.validate gives it
+PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary")  # of a model's config: the rest goes to the encoder
+
+
+def make(node: Config, group: str, **extra: Any) -> Any:
+    """The object that a config node describes: its allow-listed target, called with its other keys and ``extra``."""
+    target = configuration.resolve_target(node["_target_"], group)
+    return target(**{key: value for key, value in node.items() if key != "_target_"}, **extra)
+
+
+def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment] | None:
+    """Makes environments of a stage: ``maker(num_envs, **changes)``; None where the run has no environment."""
+    node = config["environment"]
+    if node["_target_"] is None:
+        return None
+
+    def maker(num_envs: int, **changes: Any) -> Environment:
+        unknown = sorted(set(changes) - set(node))
+        if unknown:
+            raise UsageError(f"the environment has no {', '.join(unknown)}; it has {', '.join(sorted(set(node) - {'_target_'}))}")
+        return make(node | changes, "environment", num_envs=num_envs, stage=stage.name)  # type: ignore[no-any-return]
+
+    return maker
+
+
+def dataset_folder(config: Config, stage: Stage) -> Path:
+    """The folder of a stage's demonstrations, made by the environment's expert if they are not there yet."""
+    demonstrations = make(config["dataset"], "dataset")
+    name = config["choices"]["dataset"] + (f"-{stage.name}" if stage.name != "none" else "")
+    folder: Path = demonstrations.ensure(environment_maker(config, stage), output=Path(config["output"]), name=name)
+    return folder
+
+
+def make_processor(config: Config, spec: Spec, instructions: Iterable[str]) -> Processor:
+    model = config["model"]
+    tokenizer = train_tokenizer(instructions, model["vocabulary"])
+    keys = {key: model[key] for key in PROCESSOR_KEYS if key != "vocabulary"}
+    return Processor(spec, tokenizer, **keys)
+
+
+def make_policy(config: Config, processor: Processor) -> Policy:
+    """A fresh policy for what the processor makes of the Spec."""
+    spec = processor.spec
+    node = {key: value for key, value in config["model"].items() if key not in PROCESSOR_KEYS}
+    encoder = make(
+        node,
+        "model",
+        spec=spec,
+        image_specs=processor.image_specs,
+        vocabulary_size=processor.vocabulary_size,
+        max_tokens=processor.max_tokens,
+    )
+    head = make(config["head"], "head", feature_size=encoder.feature_size, action=spec.action, chunk=spec.chunk)
+    return Policy(encoder, head, Normalizer(spec.state_size, spec.action), spec)
+
+
+def choose_head(config: Config, action: ActionSpec) -> Config:
+    """Settle ``head=auto``: the first of the paradigm's heads that fits the actions. A named one that does not fit is refused."""
+    heads = config["paradigm"]["heads"]
+    nodes = {name: configuration.load_choice("head", name) for name in heads}
+    fitting = [name for name, node in nodes.items() if configuration.resolve_target(node["_target_"], "head").fits(action)]
+    kind = f"{action.kind} actions"
+    if config["head"]["_target_"] != "auto":
+        if configuration.resolve_target(config["head"]["_target_"], "head").fits(action):
+            return config
+        raise UsageError(f"head={config['choices']['head']} does not fit {kind}; these do: {', '.join(fitting) or 'none'}")
+    if not fitting:
+        raise UsageError(f"no head of this paradigm ({', '.join(heads)}) fits {kind}")
+    choices = config["choices"] | {"head": fitting[0]}
+    return config | {"head": nodes[fitting[0]], "choices": choices}
+
+
+def make_limits(config: Config) -> Limits:
+    limits = {name: config[name] for name in ("steps", "env_steps", "minutes")}
+    if not any(limits.values()):
+        limits["steps"] = config["paradigm"]["steps"]
+    return Limits(**limits)
+
+
+def make_evaluators(
+    settings: Config,
+    maker: Callable[..., Environment] | None,
+    dataset: DemonstrationDataset | None,
+    *,
+    split: str,
+    single_row_calls: int = 0,
+) -> list[Evaluator]:
+    """Success in the world and loss on held-out demonstrations: whichever the run has."""
+    found: list[Evaluator] = []
+    if maker is not None:
+        keys = ("episodes", "num_envs", "conditions", "execute", "ensemble", "video_episodes")
+        found.append(Success(maker, split=split, single_row_calls=single_row_calls, **{key: settings[key] for key in keys}))
+    if dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation")):
+        found.append(HeldOut(dataset, frames=settings["held_out_frames"]))
+    return found
+
+
+def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy]:
+    """Processor, architecture and weights of a checkpoint. Nothing is downloaded, and nothing else is built from its config."""
+    config = configuration.load_saved(saved.texts["config.yaml"])
+    processor = Processor.from_texts(saved.texts)
+    policy = make_policy(config, processor)
+    checkpoint.load_into(policy, saved.policy(), str(saved.path))
+    return config, processor, policy.eval()
+
+
+def load_agent(path: str | Path, device: str = "cpu") -> Agent:
+    """A policy ready to act, from a run folder (its last checkpoint) or a checkpoint: ``vla_train.load``.
+
+    Raises:
+        CheckpointError: it is torn, altered, too new, or names what may not be built.
+    """
+    saved = checkpoint.read(checkpoint.resolve(Path(path)))
+    _, processor, policy = load_policy(saved)
+    return Agent(policy.to(device), processor, device=torch.device(device))
+
+
+def open_dataset(config: Config, folder: Path, processor: Processor) -> DemonstrationDataset:
+    keys = ("history", "chunk", "validation")
+    return DemonstrationDataset(folder, processor, **{key: config["dataset"][key] for key in keys})
+
+
+def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:
+    optimizer = {key: value for key, value in config["optimizer"].items() if key != "ema"}
+
+    def make_optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return make(  # type: ignore[no-any-return]
+            optimizer, "optimizer", parameters=parameters, precision=settings.precision, progress=progress
+        )
+
+    node = {key: value for key, value in config["paradigm"].items() if key not in ("heads", "steps")}
+    target = configuration.resolve_target(node["_target_"], "paradigm")
+    if config["optimizer"]["micro_batches"] > 1 and not target.splittable:
+        name = config["choices"]["paradigm"]
+        raise UsageError(f"paradigm={name} has a loss over the whole batch: set optimizer.micro_batches=1")
+    return make(node, "paradigm", policy=policy, make_optimizer=make_optimizer)  # type: ignore[no-any-return]
+
+
+def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage) -> Any:
+    source = make(
+        config["source"],
+        "source",
+        dataset=dataset,
+        indices=dataset.frames("train"),
+        batch_size=config["dataset"]["batch_size"],
+        seed=config["seed"],
+        batch_type=batch_type,
+    )
+    if not issubclass(source.batch_type, batch_type):
+        paradigm, name = config["choices"]["paradigm"], config["choices"]["source"]
+        raise UsageError(
+            f"paradigm={paradigm} learns from {batch_type.__name__}, but source={name} yields {source.batch_type.__name__}: "
+            "leave out source=, the paradigm brings one that fits"
+        )
+    return source
+
+
+def make_choice(settings: Config, *, has_environment: bool) -> Choice:
+    best, mode = settings["best"], settings["mode"]
+    if best == "auto":
+        best = "success" if has_environment else "held_out/loss"
+    if mode == "auto":
+        mode = "min" if best.rsplit("/", 1)[-1] in ("loss", "length", "crashes") else "max"
+    return Choice(best, mode, settings["patience"])
