@@ -120,10 +120,11 @@ class CountingAgent:
         self.heard = set()
 
     def act(self, images, instruction, state, rows=None):
-        assert len(state) == len(instruction) == len(images["top"]) == len(rows)
-        self.planned += len(rows)
+        assert len(state) == len(instruction) == len(images["top"])
+        assert rows is None or len(rows) == len(state)
+        self.planned += len(state)
         self.heard |= set(instruction)
-        chunk = np.ones((len(rows), self.chunk, self.size), np.float32)
+        chunk = np.ones((len(state), self.chunk, self.size), np.float32)
         chunk[[words == self.nan_at_goal for words in instruction]] = np.nan
         return chunk
 

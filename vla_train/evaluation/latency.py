@@ -41,8 +41,8 @@ class Timed:
         if not counted:
             return {}
         return {
-            "latency_ms_p50": percentile(counted, 50),
-            "latency_ms_p99": percentile(counted, 99),
+            "latency_ms_p50": percentile(counted, 50.0),
+            "latency_ms_p99": percentile(counted, 99.0),
             "latency_rows": float(np.mean(self.rows[WARM_UP:])),
             "latency_calls": float(len(counted)),
         }

@@ -1,0 +1,176 @@
+"""The Success evaluator: on the corridor by hand, and on tabletop with agents that listen and agents that do not."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.fakes import Corridor, CountingAgent
+from vla_train.envs.tabletop import TabletopVectorEnv
+from vla_train.evaluation.baselines import Expert
+from vla_train.evaluation.success import Success
+from vla_train.rollouts import play
+from vla_train.seeds import seeds
+
+CONDITIONS = ("plain", "swapped", "foreign", "empty", "random", "chance")
+
+
+def corridor_report(environment=None, agent=None, **changes):
+    settings = {"split": "validation", "episodes": 10, "num_envs": 4, "conditions": CONDITIONS} | changes
+    return Success(lambda num_envs: environment or Corridor(num_envs), **settings)(agent or CountingAgent(chunk=1))
+
+
+def test_corridor_by_hand():
+    # Validation seeds begin at 1,000,000,000 (a multiple of 5): goals 1, 2, 3, 4, 5 and again. Walking on reaches all but the 5.
+    metrics = corridor_report().metrics
+    assert metrics["success"] == 0.8
+    assert (metrics["success/near"], metrics["success/far"]) == (1.0, pytest.approx(4 / 6))
+    assert metrics["length"] == pytest.approx((1 + 2 + 3 + 4 + 4) / 5)
+    assert metrics["swapped/success"] == 1.0  # the alternatives are places 1 to 3
+    assert metrics["foreign/success"] == metrics["empty/success"] == 0.8  # this agent walks on whatever it hears
+    assert metrics["first_touched"] == pytest.approx(1 / 5)  # all of them touch door 1 first
+    assert metrics["first_touched_episodes"] == 10
+    assert metrics["chance/success"] < 0.8
+    assert metrics["crashes"] == 0
+
+
+def test_what_does_not_apply_says_why():
+    environment = Corridor(4)
+    environment.not_applicable = {
+        "alternatives": "one mission only",
+        "expert": "nobody knows the way",
+        "first_touched": "nothing to touch",
+    }
+    report = corridor_report(environment)
+    assert report.not_applicable == {
+        "swapped": "one mission only",
+        "chance": "nobody knows the way",
+        "first_touched": "nothing to touch",
+    }
+    assert not any(name.startswith(("swapped", "chance", "first_touched")) for name in report.metrics)
+
+
+def test_scenes_without_another_goal_are_left_out_and_counted():
+    class Sparse(Corridor):
+        def alternatives(self):
+            return [others if goal.key == "1" else [] for goal, others in zip(self.goals, super().alternatives(), strict=True)]
+
+    metrics = corridor_report(Sparse(4)).metrics
+    assert metrics["swapped/episodes"] == 2
+    assert metrics["swapped/excluded"] == 8
+
+
+def test_crashes_are_counted_and_are_no_successes():
+    metrics = corridor_report(Corridor(4, broken_seed=1_000_000_001), conditions=("plain",)).metrics
+    assert (metrics["crashes"], metrics["episodes"], metrics["success"]) == (1, 10, 0.7)
+
+
+def test_baselines_are_played_once():
+    class Watched(Corridor):
+        asked = 0
+
+        def expert_action(self, goals=None):
+            self.asked += 1
+            return super().expert_action(goals)
+
+    environment = Watched(4)
+    success = Success(lambda num_envs: environment, split="test", episodes=8, num_envs=4, conditions=("plain", "chance"))
+    first = success(CountingAgent(chunk=1))
+    asked = environment.asked
+    assert asked > 0
+    assert success(CountingAgent(chunk=1)).metrics["chance/success"] == first.metrics["chance/success"]
+    assert environment.asked == asked
+
+
+def test_several_stages_stand_side_by_side_and_together():
+    far = Corridor(4)
+    far.stage = "resting"
+    far.step = lambda actions: Corridor.step(far, np.zeros_like(actions))
+    success = Success(Corridor, lambda n: far, split="test", episodes=5, num_envs=4, video_episodes=2)
+    report = success(CountingAgent(chunk=1))
+    assert report.metrics["walking/success"] == 0.8
+    assert report.metrics["resting/success"] == 0.0
+    assert report.metrics["success"] == 0.4
+    assert report.frames is not None
+    only = success(CountingAgent(chunk=1), stages=["walking"])
+    assert only.metrics["success"] == 0.8
+    assert "resting/success" not in only.metrics
+
+
+def test_half_of_the_chunk_is_executed_unless_told_otherwise():
+    for execute, planned in ((None, 8), (4, 5)):  # the lengths are 1, 2, 3, 4, 4
+        agent = CountingAgent(chunk=4)
+        corridor_report(agent=agent, episodes=5, conditions=("plain",), execute=execute)
+        assert agent.planned == planned
+
+
+def test_latency_of_a_batch_and_of_a_single_row():
+    metrics = corridor_report(conditions=("plain",), single_row_calls=5).metrics
+    assert 0 < metrics["latency_ms_p50"] <= metrics["latency_ms_p99"]
+    assert metrics["single_latency_calls"] == 5
+    assert metrics["single_latency_ms_p50"] > 0
+
+
+class Follower(Expert):
+    """Does what it is told: an expert for the goal whose words it hears."""
+
+    def act(self, images, instruction, state, rows=None):
+        environment = self._environment
+        everything = [[own, *others] for own, others in zip(environment.goals, environment.alternatives(), strict=True)]
+        targets = environment.goals
+        for row, told in zip(rows, instruction, strict=True):
+            targets[row] = next((goal for goal in everything[row] if goal.instruction == told), everything[row][0])
+        return environment.expert_action(targets)[rows][:, None]
+
+
+@pytest.fixture(scope="module")
+def tabletop():
+    return TabletopVectorEnv(32, "basic_navigation")
+
+
+def tabletop_report(environment, agent, *conditions, episodes=64):
+    success = Success(lambda n: environment, split="validation", episodes=episodes, num_envs=32, conditions=conditions)
+    return success(agent).metrics
+
+
+def test_the_expert_succeeds_on_tabletop_and_random_does_not(tabletop):
+    metrics = tabletop_report(tabletop, Expert(tabletop), "plain", "random", "chance", episodes=256)
+    assert metrics["success"] >= 0.99
+    assert metrics["random/success"] <= 0.03
+    assert metrics["chance/success"] <= 0.30
+    assert metrics["first_touched"] >= 0.99
+
+
+def test_swapped_success_is_high_for_who_listens(tabletop):
+    metrics = tabletop_report(tabletop, Follower(tabletop), "swapped")
+    assert metrics["swapped/success"] >= 0.99
+
+
+def test_swapped_success_is_low_for_who_does_not_listen(tabletop):
+    range_of_seeds = seeds("validation", 64)
+    original = {episode.seed: episode.goal for episode in play(Expert(tabletop), tabletop, range_of_seeds)}
+    deaf = Expert(tabletop, original)
+    reset = tabletop.reset
+
+    def remembering(*, seed, options=None):
+        """Tell the deaf expert which seeds its rows were reset from."""
+        rows = range(32) if options is None else np.flatnonzero(options["reset_mask"])
+        deaf.begin(list(rows), [int(seed[row]) for row in rows])
+        return reset(seed=seed, options=options)
+
+    tabletop.reset = remembering
+    try:
+        metrics = tabletop_report(tabletop, deaf, "swapped")
+    finally:
+        del tabletop.reset
+    assert metrics["swapped/success"] <= 0.25
+
+
+def test_tabletop_episodes_do_not_depend_on_the_number_of_rows():
+    results = []
+    for num_envs in (1, 3, 8):
+        environment = TabletopVectorEnv(num_envs, "basic_navigation")
+        success = Success(lambda n, made=environment: made, split="test", episodes=9, num_envs=8, conditions=CONDITIONS)
+        results.append([replace(episode) for episode in success(Follower(environment)).episodes])
+    assert results[0] == results[1] == results[2]
+    assert len(results[0]) == 9 * len(CONDITIONS)

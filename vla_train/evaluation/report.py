@@ -1,0 +1,84 @@
+"""The files of a report: ``report.json``, ``episodes.csv`` and ``rollouts.mp4``. Each appears whole or not at all."""
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from vla_train.errors import UsageError
+from vla_train.spec import EpisodeResult, Report
+from vla_train.tracking.video import write_mp4
+
+SCHEMA = 1
+PACKAGES = ("vla-train", "torch", "numpy", "gymnasium", "minigrid")
+
+
+def write_report(folder: Path, report: Report, settings: Mapping[str, Any], *, fps: float = 10.0) -> dict[str, Path]:
+    """Write the files and return their paths by name ("report", "episodes", and "video" if there are frames).
+
+    ``settings`` are JSON values that say how the report was made: checkpoint, seeds, episodes, execution. Numbers that do not
+    exist (NaN) stand as null. Raises UsageError if the folder cannot be written.
+    """
+    paths = {"report": folder / "report.json", "episodes": folder / "episodes.csv"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _whole(paths["report"], lambda path: path.write_text(_json(report, settings), encoding="utf-8"))
+        _whole(paths["episodes"], lambda path: path.write_text(_csv(report), encoding="utf-8"))
+        if report.frames is not None:
+            paths["video"] = folder / "rollouts.mp4"
+            _whole(paths["video"], lambda path: write_mp4(path, report.frames, fps))
+    except OSError as error:
+        raise UsageError(f"the report cannot be written to {folder} ({error.strerror}): choose another folder") from error
+    return paths
+
+
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Write under a temporary name beside the final one, then rename, so that no half file stands under a final name."""
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _json(report: Report, settings: Mapping[str, Any]) -> str:
+    content = {
+        "schema": SCHEMA,
+        "settings": dict(settings),
+        "metrics": report.metrics,
+        "not_applicable": report.not_applicable,
+        "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := _version(name))},
+    }
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no NaN and no infinity: they become null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _csv(report: Report) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, [field.name for field in fields(EpisodeResult)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(result) for result in report.episodes)
+    return file.getvalue()

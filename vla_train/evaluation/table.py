@@ -1,0 +1,108 @@
+"""A report as a table: with rich on a terminal, as aligned text elsewhere."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+from vla_train.spec import Report
+
+RATES = {
+    "success": "success",
+    "swapped/success": "swapped instruction",
+    "foreign/success": "foreign instruction",
+    "empty/success": "empty instruction",
+    "chance/success": "chance",
+    "random/success": "random policy",
+    "first_touched": "first touched is named",
+}
+NUMBERS = {
+    "length": ("mean length", "{:.1f} steps"),
+    "crashes": ("crashes", "{:.0f}"),
+    "latency_ms_p50": ("planning, all rows", "{:.2f} ms"),
+    "single_latency_ms_p50": ("planning, one row", "{:.2f} ms"),
+    "held_out/loss": ("held-out loss", "{:.4f}"),
+    "held_out/action_accuracy": ("held-out action accuracy", "{:.1%}"),
+    "held_out/alignment": ("held-out alignment", "{:.3f}"),
+    "held_out/cosine": ("held-out cosine", "{:.3f}"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. ``detail`` is the interval and the count, or why the figure does not apply."""
+
+    name: str
+    value: str
+    detail: str = ""
+
+
+def table_rows(report: Report) -> list[Row]:
+    """All figures of a report, with a heading (a row without value) before each stage if there are several."""
+    stages = list(dict.fromkeys(result.stage for result in report.episodes))
+    if f"{stages[0]}/success" not in report.metrics if stages else True:
+        return _rows(report.metrics, report.not_applicable)
+    rows = []
+    for stage in stages:
+        rows += [Row(stage, ""), *_rows(_below(report.metrics, f"{stage}/"), _below(report.not_applicable, f"{stage}/"))]
+    prefixes = tuple(f"{stage}/" for stage in stages)
+    metrics = {name: value for name, value in report.metrics.items() if not name.startswith(prefixes)}
+    reasons = {name: reason for name, reason in report.not_applicable.items() if not name.startswith(prefixes)}
+    return [*rows, Row("all stages", ""), *_rows(metrics, reasons)]
+
+
+def print_report(report: Report, console: Console | None = None) -> None:
+    """Print the table to ``console`` (default: standard output)."""
+    console = console or Console()
+    rows = table_rows(report)
+    if not console.is_terminal:
+        names, values = max(len(row.name) for row in rows), max(len(row.value) for row in rows)
+        for row in rows:
+            console.file.write(f"{row.name:<{names}}  {row.value:>{values}}  {row.detail}".rstrip() + "\n")
+        return
+    table = Table("figure", "value", "interval, count or reason", header_style="bold")
+    table.columns[1].justify = "right"
+    for row in rows:
+        table.add_row(row.name, row.value, f"[dim]{row.detail}[/dim]", style="bold" if not row.value else "")
+    console.print(table)
+
+
+def _below(values: Mapping[str, object], prefix: str) -> dict[str, object]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+
+
+def _rows(metrics: Mapping[str, object], reasons: Mapping[str, object]) -> list[Row]:
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, float | int)}
+    rows = []
+    for name, title in RATES.items():
+        if name in numbers:
+            rows.append(_rate(numbers, name, title))
+        if name == "success":
+            tasks = [key.removeprefix("success/") for key in numbers if key.startswith("success/")]
+            rows += [_rate(numbers, "success", f"  {task}", f"/{task}") for task in tasks]
+    for name, (title, form) in NUMBERS.items():
+        if name in numbers:
+            rows.append(Row(title, form.format(numbers[name]), _detail(numbers, name)))
+    return rows + [Row(name, "not applicable", str(reason)) for name, reason in reasons.items()]
+
+
+def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -> Row:
+    low, high = numbers[f"{name}_low{task}"], numbers[f"{name}_high{task}"]
+    count = numbers[f"{name}_episodes" if name == "first_touched" else name.replace("success", "episodes") + task]
+    detail = f"{100 * low:.1f} to {100 * high:.1f} %, {count:.0f} episodes"
+    excluded = numbers.get(name.replace("success", "excluded")) if "/" in name else None
+    return Row(title, f"{100 * numbers[name + task]:.1f} %", detail + (f", {excluded:.0f} excluded" if excluded else ""))
+
+
+def _detail(numbers: Mapping[str, float], name: str) -> str:
+    if name.endswith("latency_ms_p50"):
+        rows = numbers.get(name.replace("ms_p50", "rows"), 1.0)
+        return f"median; p99 {numbers[name.replace('p50', 'p99')]:.2f} ms; {rows:.0f} rows at once"
+    if name == "held_out/loss":
+        return f"{numbers['held_out/frames']:.0f} frames"
+    if name == "held_out/cosine" and not math.isnan(numbers.get("held_out/predicted_zero", math.nan)):
+        zeros = numbers["held_out/predicted_zero"], numbers["held_out/recorded_zero"]
+        return f"zero vectors excluded: {zeros[0]:.0f} predicted, {zeros[1]:.0f} recorded"
+    return ""
