@@ -1,0 +1,1 @@
+"""Demonstrations made by an environment's own expert."""

@@ -120,7 +120,7 @@ class Episode:
         return not self.ended and expert is not None and expert.asked >= 0 and expert.answer == DONE
 
     def _summon(self, goal: Goal) -> None:
-        """Make a bot for ``goal``; in the middle of an episode it is led through it from the start, as it must have seen it all."""
+        """Make a bot for ``goal``. In the middle of an episode it is led there from the start, as it must have seen it all."""
         past = self.actions
         if past:
             self.reset(self.seed, self.goal)

@@ -22,7 +22,7 @@ from vla_train.envs.contract import Goal
 
 # The library prints 'Sampling rejected' to stdout whenever it draws a scene again. A module-level name hides the builtin there
 # and nowhere else; redirecting sys.stdout would also swallow what other threads print meanwhile.
-roomgrid_level.print = lambda *values, **options: None
+vars(roomgrid_level)["print"] = lambda *values, **options: None
 
 verifier: Any = _verifier  # the library has no type hints
 Mission = tuple[Any, ...]

@@ -1,0 +1,192 @@
+"""The dataset that an environment's expert makes on first use, once, and stored for every later run."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from vla_train import seeds, stopping
+from vla_train.collection.expert import ExpertEpisode, ExpertRun
+from vla_train.data.progress import progress
+from vla_train.data.writer import LeRobotWriter
+from vla_train.envs.contract import Environment
+from vla_train.errors import DataError, UsageError
+
+RECIPE = 1  # of the way in which episodes are made and recorded: raise it when the same settings give other frames
+ROWS = 64  # environments that play side by side; a dataset does not depend on it
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """A ``dataset`` config: which demonstrations there shall be, and how training reads them.
+
+    ``episodes`` seeds of the training range from ``start`` on are played by the expert; those that it fails are left out.
+    ``noise`` disturbs what is executed, never what is recorded (``collection/noise.py``). ``path`` names a dataset that exists
+    already. ``level`` and ``view`` reach the environment through its own config; ``batch_size``, ``history``, ``chunk`` and
+    ``validation`` are for the reader: none of these six is part of the recipe.
+    """
+
+    episodes: int
+    noise: float = 0.0
+    start: int = 0
+    path: str | None = None
+    batch_size: int = 128
+    history: int = 1
+    chunk: int = 1
+    validation: float = 0.05
+    level: str | None = None
+    view: str | None = None
+
+    def ensure(
+        self, make_environment: Callable[..., Environment] | None, settings: Mapping[str, Any], *, output: Path, name: str
+    ) -> Path:
+        """The dataset's folder, ``<output>/datasets/<name>-<fingerprint>``, made if it is not there.
+
+        ``make_environment(num_envs)`` makes the environments; ``settings`` are the parameters (JSON) that decide what they show.
+        A run that finds another one making the same dataset waits for it. An interrupted one leaves nothing that could be
+        taken for a dataset.
+
+        Raises:
+            UsageError: there is no environment, it has no expert, or the folder cannot be written.
+            DataError: the expert failed in every episode.
+            Interrupted: a stop was asked for.
+        """
+        if self.path is not None:
+            return Path(self.path)
+        if make_environment is None:
+            raise UsageError("demonstrations need an environment whose expert makes them: choose one, or set dataset.path")
+        environment = make_environment(min(ROWS, self.episodes))
+        try:
+            if "expert" in environment.not_applicable:
+                reason = environment.not_applicable["expert"]
+                raise UsageError(f"this environment has no expert ({reason}); set dataset.path to demonstrations that exist")
+            recipe = self.recipe(environment, settings)
+            folder = output / "datasets" / f"{name}-{fingerprint(recipe)}"
+            if not folder.is_dir():
+                with _writing(folder), _lock(folder):
+                    if not folder.is_dir():  # else another run has just made it
+                        self._make(environment, recipe, folder)
+        finally:
+            environment.close()
+        return folder
+
+    def recipe(self, environment: Environment, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Everything that decides what the frames are, and nothing else."""
+        kind = type(environment)
+        return {
+            "recipe": RECIPE,
+            "environment": f"{kind.__module__}.{kind.__qualname__}",
+            "version": getattr(kind, "version", 0),
+            "stage": environment.stage,
+            "settings": {key: settings[key] for key in sorted(settings)},
+            "episodes": self.episodes,
+            "noise": float(self.noise),
+            "start": self.start,
+        }
+
+    def _make(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> None:
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
+        partial.mkdir()
+        try:
+            dropped = self._record(environment, recipe, partial)
+            _sync(partial)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        kept = self.episodes - dropped
+        print(f"{folder}: {kept:,} demonstrations; the expert failed in {dropped:,} of {self.episodes:,}", file=sys.stderr)
+
+    def _record(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> int:
+        """Write the dataset and return how many episodes the expert failed."""
+        made: dict[str, Any] = {"recipe": recipe, "dropped_seeds": []}
+        writer = LeRobotWriter(folder, environment.io_spec, type(environment).__name__, made)
+        run = ExpertRun(environment, seeds.seeds("train", self.episodes, self.start), self.noise)
+        with progress("making demonstrations", self.episodes) as advance:
+            for episode in run:
+                advance(1)
+                if episode.success:
+                    _write(writer, environment, episode)
+                else:
+                    made["dropped_seeds"].append(episode.seed)
+        dropped = len(made["dropped_seeds"])
+        if dropped == self.episodes:
+            raise DataError(f"the expert of {recipe['environment']} failed in all {dropped:,} episodes: nothing to learn from")
+        writer.extra = made
+        writer.finish()
+        return dropped
+
+
+def fingerprint(recipe: Mapping[str, Any]) -> str:
+    """Twelve hex digits that stand for a recipe."""
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpisode) -> None:
+    metadata = {
+        "environment": type(environment).__name__,
+        "stage": environment.stage,
+        "seed": episode.seed,
+        "randomization": "none",
+        "scene": episode.scene,
+        "template": episode.goal.template,
+        "goal": episode.goal.key,
+        "outcome": "success",
+    }
+    instruction, task = episode.goal.instruction, episode.goal.task
+    writer.add_episode(**episode.columns(), instruction=instruction, task=task, metadata=metadata)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the right to make ``folder``; the system takes it back from a process that dies."""
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    waited = False
+    while True:
+        try:
+            lock.acquire(timeout=0.2)
+            break
+        except Timeout:
+            stopping.check()
+            if not waited:
+                print(f"another run is making {folder}: waiting for it", file=sys.stderr, flush=True)
+                waited = True
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Make the parent folder, and say in one message why it cannot be written."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "no space left" if full else (error.strerror or str(error))
+        hint = "free some space" if full else "see to its rights"
+        raise UsageError(
+            f"demonstrations cannot be written to {folder.parent}: {what}; {hint}, or choose another place with output="
+        ) from error
+
+
+def _sync(folder: Path) -> None:
+    """Have the files on the disk before they get their final name."""
+    for path in [*folder.rglob("*"), folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

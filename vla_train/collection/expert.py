@@ -1,0 +1,120 @@
+"""Plays an environment's expert through a list of seeds and hands the episodes back in the order of their seeds."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vla_train import stopping
+from vla_train.collection.noise import perturb
+from vla_train.envs.contract import Environment, Goal
+from vla_train.types import RawObservation
+
+# Episodes wait for those of smaller seeds. When so much waits, no new ones begin until it has been handed on.
+WAITING_BYTES = 512 * 2**20
+
+
+@dataclass
+class ExpertEpisode:
+    """One recorded episode of t steps: what was seen before each action, the clean action, and what followed from it."""
+
+    index: int  # place in the list of seeds
+    seed: int
+    goal: Goal
+    scene: str  # JSON of the scene at its start, "" where the environment cannot give it
+    success: bool = False
+    steps: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float, bool, bool]] = field(default_factory=list)
+
+    def add(
+        self,
+        seen: RawObservation,
+        row: int,
+        action: np.ndarray,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+    ) -> None:
+        """Keep one row of a step; copied, since a row's view would keep the whole batch in memory."""
+        images = {camera: frames[row].copy() for camera, frames in seen["images"].items()}
+        kept = (images, seen["state"][row].copy(), action[row].copy(), float(reward[row]))
+        self.steps.append((*kept, bool(terminated[row]), bool(truncated[row])))
+
+    def columns(self) -> dict[str, Any]:
+        """images {camera: uint8 [t, y, x, c]}, state [t, s], action [t, a], reward, terminated and truncated [t]."""
+        images, state, action, reward, terminated, truncated = zip(*self.steps, strict=True)
+        return {
+            "images": {camera: np.stack([frame[camera] for frame in images]) for camera in images[0]},
+            "state": np.stack(state),
+            "action": np.stack(action),
+            "reward": np.array(reward, np.float32),
+            "terminated": np.array(terminated),
+            "truncated": np.array(truncated),
+        }
+
+    @property
+    def nbytes(self) -> int:
+        return len(self.steps) * sum(frame.nbytes for frame in self.steps[0][0].values()) if self.steps else 0
+
+
+class ExpertRun:
+    """The expert's episodes of ``seeds``, in their order whatever the number of rows, so that this cannot change a dataset."""
+
+    def __init__(self, environment: Environment, seeds: Sequence[int] | np.ndarray, noise: float) -> None:
+        self.environment, self.noise = environment, noise
+        self.seeds = np.asarray(seeds, np.int64)
+        self._rows: list[ExpertEpisode | None] = [None] * environment.num_envs
+        self._row_seeds = np.resize(self.seeds, environment.num_envs)
+        self._waiting: dict[int, ExpertEpisode] = {}
+        self._begun = self._handed = 0
+
+    def __iter__(self) -> Iterator[ExpertEpisode]:
+        """Every episode, failed ones too (``success`` tells). Raises Interrupted when a stop was asked for."""
+        seen = self._refill(None)
+        while self._handed < len(self.seeds):
+            stopping.check()
+            seen = self._step(seen)
+            while self._handed in self._waiting:
+                self._handed += 1
+                yield self._waiting.pop(self._handed - 1)
+            if self._begun < len(self.seeds) and any(row is None for row in self._rows):
+                seen = self._refill(seen)
+
+    def _step(self, seen: RawObservation) -> RawObservation:
+        environment = self.environment
+        lengths = np.array([len(row.steps) if row else 0 for row in self._rows])
+        clean = environment.expert_action()
+        executed = perturb(clean, self._row_seeds, lengths, self.noise, environment.io_spec.action)
+        after, reward, terminated, truncated, info = environment.step(executed)
+        ended = terminated | truncated | info.get("expert_failed", False)
+        success = environment.success
+        for row, episode in enumerate(self._rows):
+            if episode is None:
+                continue
+            episode.add(seen, row, clean, reward, terminated, truncated)
+            if ended[row]:
+                episode.success = bool(success[row])
+                if not episode.success:
+                    episode.steps.clear()  # nobody learns from it: free the frames
+                self._waiting[episode.index] = episode
+                self._rows[row] = None
+        return after
+
+    def _refill(self, seen: RawObservation | None) -> RawObservation:
+        """Begin the next seeds in the free rows, unless too much is waiting."""
+        if seen is not None and sum(episode.nbytes for episode in self._waiting.values()) > WAITING_BYTES:
+            return seen
+        free = [row for row, episode in enumerate(self._rows) if episode is None][: len(self.seeds) - self._begun]
+        mask = np.zeros(len(self._rows), bool)
+        mask[free] = True
+        self._row_seeds[free] = self.seeds[self._begun : self._begun + len(free)]
+        options = None if seen is None else {"reset_mask": mask}
+        seen, _ = self.environment.reset(seed=self._row_seeds, options=options)
+        goals = self.environment.goals
+        scenes = None if "scene" in self.environment.not_applicable else self.environment.get_scenes()
+        for row in free:
+            scene = json.dumps(scenes[row]) if scenes else ""
+            self._rows[row] = ExpertEpisode(self._begun, int(self._row_seeds[row]), goals[row], scene)
+            self._begun += 1
+        return seen
