@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs them. Arguments go to pytest: bash scripts/test.sh tests/unit -k config
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source scripts/environment.sh
+install_environment dev,babyai
+
+export OMP_NUM_THREADS=1 # the tests are many small computations
+exec .venv/bin/python -m pytest "$@"
