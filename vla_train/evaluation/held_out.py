@@ -1,5 +1,6 @@
 """``HeldOut``: how well a policy predicts demonstrations that it was not trained on."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from vla_train import metrics, stopping
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.rollouts import evaluating, own_randomness
-from vla_train.spec import Report
+from vla_train.spec import FeatureStatistics, Report
 
 
 class HeldOut:
@@ -61,8 +62,7 @@ class HeldOut:
         return loss.double().numpy(), predicted.numpy(), recorded.numpy(), valid.numpy()
 
     def _compare(self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray) -> dict[str, float]:
-        spec, statistics = self._dataset.spec.action, self._dataset.statistics()["action"]
-        ours, theirs = (metrics.scale_actions(action.astype(np.float64), spec, statistics) for action in (predicted, recorded))
+        ours, theirs = (self._scale(action.astype(np.float64)) for action in (predicted, recorded))
         cosines = metrics.cosine(ours, theirs, valid)
         zero = {"predicted_zero": metrics.is_zero(ours, valid), "recorded_zero": metrics.is_zero(theirs, valid)}
         found = {name: float(rows.sum()) for name, rows in zero.items()}
@@ -71,3 +71,13 @@ class HeldOut:
         directed = cosines[~np.isnan(cosines)]
         found["cosine"] = float(directed.mean()) if len(directed) else float("nan")
         return found
+
+    def _scale(self, action: np.ndarray) -> np.ndarray:
+        spec = self._dataset.spec.action
+        bounded = bool(spec.low) and bool(np.isfinite([*spec.low, *spec.high]).all())
+        return metrics.scale_actions(action, spec, None if bounded else self._statistics)
+
+    @functools.cached_property
+    def _statistics(self) -> FeatureStatistics:
+        """Only asked for where actions have no bounds: it goes over all training frames."""
+        return self._dataset.statistics()["action"]

@@ -1,0 +1,91 @@
+"""HeldOut: the comparison of predicted with recorded actions, worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.fakes import corridor_policy
+from vla_train.data.dataset import DemonstrationDataset
+from vla_train.evaluation.held_out import HeldOut
+from vla_train.rollouts import Agent
+from vla_train.spec import ActionSpec, Spec
+from vla_train.types import Demonstration, Observation
+
+PLANE = ActionSpec("continuous", 2, low=(-2.0, -2.0), high=(2.0, 2.0), names=("dx", "dy"))
+CHOICE = ActionSpec("discrete", 1, choices=3)
+
+
+class Recorded(DemonstrationDataset):
+    """``actions`` [n, a] are the first actions of n held-out frames; the state is the frame's number."""
+
+    def __init__(self, actions, action_spec):
+        self.spec = Spec(images={}, state_size=1, action=action_spec)
+        self.actions = torch.tensor(actions)
+        self.asked = []
+
+    def frames(self, split):
+        return np.arange(len(self.actions)) if split == "validation" else np.arange(0)
+
+    def gather(self, indices):
+        self.asked += indices.tolist()
+        count, state = len(indices), torch.from_numpy(indices).float()[:, None, None]
+        ones, zeros = torch.ones(count, 1, dtype=torch.bool), torch.zeros(count, dtype=torch.int64)
+        observation = Observation(
+            images={}, state=state, present=ones, tokens=zeros[:, None], token_mask=ones, task=zeros, domain=zeros
+        )
+        action = self.actions[indices][:, None].expand(-1, 2, -1)
+        return Demonstration(observation=observation, action=action, valid=torch.ones(action.shape, dtype=torch.bool))
+
+
+def agent_that_predicts(actions):
+    policy, processor = corridor_policy(history=1)
+    predictions = torch.tensor(actions)
+    policy.act = lambda observation: predictions[observation.state[:, 0, 0].long()][:, None].expand(-1, 2, -1)
+    policy.loss = lambda batch: batch.observation.state[:, 0, 0]  # the frame's number
+    return Agent(policy, processor)
+
+
+def test_continuous_actions_by_hand():
+    recorded = [[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 0.0], [1.0, 1.0]]
+    predicted = [[2.0, 0.0], [2.0, 0.0], [0.0, 0.0], [2.0, 0.0], [1.0, 0.0]]
+    # scaled by 1/2. distances: 0, sqrt 2, 1, 1, 1/2. cosines: 1, 0, none, none, 0.7071 (below 0.8)
+    report = HeldOut(Recorded(recorded, PLANE), frames=10, batch_size=2)(agent_that_predicts(predicted))
+    metrics = {name.removeprefix("held_out/"): value for name, value in report.metrics.items()}
+    assert metrics["frames"] == 5
+    assert metrics["loss"] == pytest.approx((0 + 1 + 2 + 3 + 4) / 5)
+    assert metrics["action_accuracy"] == pytest.approx(1 / 4)  # the recorded zero is left out, the predicted one is wrong
+    assert metrics["alignment"] == pytest.approx((1 + 1 / (1 + 2**0.5) + 1 / 2 + 1 / 2 + 1 / 1.5) / 5)
+    assert metrics["cosine"] == pytest.approx((1 + 0 + 0.5**0.5) / 3)
+    assert (metrics["predicted_zero"], metrics["recorded_zero"]) == (1, 1)
+    assert report.histograms["actions/dx/predicted"].tolist() == [2.0, 2.0, 0.0, 2.0, 1.0]
+    assert report.histograms["actions/dy/recorded"].tolist() == [0.0, 2.0, 0.0, 0.0, 1.0]
+
+
+def test_categorical_actions_agree_or_not():
+    report = HeldOut(Recorded([[0], [1], [2], [2]], CHOICE))(agent_that_predicts([[0], [1], [1], [2]]))
+    assert report.metrics["held_out/action_accuracy"] == report.metrics["held_out/agreement"] == 0.75
+    assert set(report.not_applicable) == {"held_out/alignment", "held_out/cosine"}
+
+
+def test_frames_are_spread_evenly_and_stay_the_same():
+    dataset = Recorded([[0.0, 1.0]] * 101, PLANE)
+    held_out, agent = HeldOut(dataset, frames=5), agent_that_predicts([[0.0, 1.0]] * 101)
+    first = held_out(agent)
+    held_out(agent)
+    assert dataset.asked == [0, 25, 50, 75, 100] * 2
+    assert first.metrics["held_out/action_accuracy"] == 1.0
+
+
+def test_without_held_out_demonstrations_it_says_so():
+    report = HeldOut(Recorded(np.zeros((0, 2), np.float32), PLANE))(agent_that_predicts([[0.0, 0.0]]))
+    assert report.metrics == {}
+    assert "dataset.validation is 0" in report.not_applicable["held_out"]
+
+
+def test_training_random_state_and_modes_are_left_alone():
+    agent = agent_that_predicts([[0.0, 1.0]])
+    agent.policy.train()
+    before = torch.get_rng_state()
+    HeldOut(Recorded([[0.0, 1.0]], PLANE))(agent)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert agent.policy.training
