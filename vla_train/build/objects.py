@@ -52,8 +52,9 @@ def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment
 def dataset_folder(config: Config, stage: Stage) -> Path:
     """The folder of a stage's demonstrations, made by the environment's expert if they are not there yet."""
     demonstrations = make(config["dataset"], "dataset")
-    name = config["choices"]["dataset"] + (f"-{stage.name}" if stage.name != "none" else "")
-    folder: Path = demonstrations.ensure(environment_maker(config, stage), output=Path(config["output"]), name=name)
+    world = {key: value for key, value in config["environment"].items() if key != "_target_"}
+    name = config["choices"]["dataset"] + ("" if stage.name == "none" else f"-{stage.name}")
+    folder: Path = demonstrations.ensure(environment_maker(config, stage), world, output=Path(config["output"]), name=name)
     return folder
 
 
