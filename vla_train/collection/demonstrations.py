@@ -49,7 +49,7 @@ class Demonstrations:
     def ensure(
         self, make_environment: Callable[..., Environment] | None, settings: Mapping[str, Any], *, output: Path, name: str
     ) -> Path:
-        """The dataset's folder, ``<output>/datasets/<name>-<fingerprint>``, made if it is not there.
+        """The dataset's folder, ``<output>/datasets/<name>[-<level>]-<fingerprint>``, made if it is not there.
 
         ``make_environment(num_envs)`` makes the environments; ``settings`` are the parameters (JSON) that decide what they show.
         A run that finds another one making the same dataset waits for it. An interrupted one leaves nothing that could be
@@ -70,7 +70,8 @@ class Demonstrations:
                 reason = environment.not_applicable["expert"]
                 raise UsageError(f"this environment has no expert ({reason}); set dataset.path to demonstrations that exist")
             recipe = self.recipe(environment, settings)
-            folder = output / "datasets" / f"{name}-{fingerprint(recipe)}"
+            words = [name, *([self.level] if self.level else []), fingerprint(recipe)]
+            folder = output / "datasets" / "-".join(words)
             if not folder.is_dir():
                 with _writing(folder), _lock(folder):
                     if not folder.is_dir():  # else another run has just made it

@@ -12,6 +12,7 @@ from vla_train.collection.noise import perturb
 from vla_train.envs.contract import Environment, Goal
 from vla_train.types import RawObservation
 
+REFILL = 8  # rows are refilled when one in so many is free: a reset costs the same for one row and for many
 # Episodes wait for those of smaller seeds. When so much waits, no new ones begin until it has been handed on.
 WAITING_BYTES = 512 * 2**20
 
@@ -78,7 +79,8 @@ class ExpertRun:
             while self._handed in self._waiting:
                 self._handed += 1
                 yield self._waiting.pop(self._handed - 1)
-            if self._begun < len(self.seeds) and any(row is None for row in self._rows):
+            free = sum(row is None for row in self._rows)
+            if self._begun < len(self.seeds) and free * REFILL >= len(self._rows):
                 seen = self._refill(seen)
 
     def _step(self, seen: RawObservation) -> RawObservation:

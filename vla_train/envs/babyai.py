@@ -5,6 +5,7 @@ implementation of the package ``minigrid``. See docs/babyai.md for what is obser
 """
 
 import difflib
+import functools
 import json
 import re
 from collections.abc import Sequence
@@ -239,6 +240,7 @@ def _identifier(level: str) -> str:
     return levels[level]
 
 
+@functools.cache
 def _draw_tiles(pixels: int) -> tuple[np.ndarray, np.ndarray]:
     """Every tile as the library draws it in the agent's view, uint8 [type, colour, state, y, x, 3]; and with the agent on it."""
     from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_OBJECT, OBJECT_TO_IDX, STATE_TO_IDX

@@ -6,12 +6,11 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from minigrid.utils import baby_ai_bot
 
 from vla_train.envs import babyai_missions as missions
+from vla_train.envs.babyai_bot import Bot
 from vla_train.envs.contract import Goal
 
-SEARCHES = 200  # for one action; a bot that needs more goes round in circles
 DONE = 6  # BabyAI's action 'done' changes nothing; the bot gives it when it has nothing left to do
 
 
@@ -20,27 +19,11 @@ def make_level(identifier: str) -> Any:
     return gymnasium.make(identifier, disable_env_checker=True).unwrapped
 
 
-_BabyAIBot: Any = baby_ai_bot.BabyAIBot  # the library has no type hints
-
-
-class _Bot(_BabyAIBot):  # type: ignore[misc]
-    """The library's bot, which in some scenes replans for ever without acting: here it gives up with a RuntimeError."""
-
-    def replan(self, action_taken: int | None = None) -> int:
-        self.last_search = self.bfs_counter + SEARCHES
-        return int(super().replan(action_taken))
-
-    def _breadth_first_search(self, *arguments: Any, **options: Any) -> Any:
-        if self.bfs_counter >= self.last_search:
-            raise RuntimeError("the bot finds no plan")
-        return super()._breadth_first_search(*arguments, **options)
-
-
 @dataclass
 class _Expert:
     """A bot with its own mission object. ``asked`` counts the steps after which it was asked last; ``answer`` is what it said."""
 
-    bot: Any
+    bot: Bot
     instruction: Any
     asked: int = -1
     answer: int = DONE
@@ -128,7 +111,7 @@ class Episode:
         if goal.key != self.goal.key:
             self.env.instrs = missions.to_instruction(goal.data)
             self.env.instrs.reset_verifier(self.env)
-        self._experts[goal.key] = _Expert(_Bot(self.env), self.env.instrs)
+        self._experts[goal.key] = _Expert(Bot(self.env), self.env.instrs)
         self.env.instrs = own
         self.replay(past)
 
@@ -137,6 +120,7 @@ class Episode:
         if expert.asked < steps:
             given_up = expert.asked >= 0 and expert.answer == DONE
             try:
+                expert.bot.look(self.codes)
                 last = self.actions[-1] if self.actions else None
                 expert.answer = DONE if given_up else expert.bot.replan(last)
             except Exception:  # the bot stumbles over its own assertions, indices and opened boxes: it knows no way then
