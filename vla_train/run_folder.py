@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -121,7 +122,7 @@ class Record:
             self._session |= {"ended": _now(), "exit_status": exit_status, "outcome": outcome, **facts}
             self._write()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Record":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -138,7 +139,7 @@ class Record:
         document = {**self._session, "earlier_sessions": self._earlier}
         fresh = self._path.with_suffix(".json.new")
         try:
-            fresh.write_text(json.dumps(document, indent=2, default=str) + "\n", encoding="utf-8")
+            fresh.write_text(json.dumps(_plain(document), indent=2) + "\n", encoding="utf-8")
             os.replace(fresh, self._path)
         except OSError as error:
             raise UsageError(
@@ -204,6 +205,17 @@ def _read(path: Path) -> dict[str, Any]:
 def _holder(run: Path) -> str:
     process = _read(run / RUN_JSON).get("process")
     return f" (pid {process['pid']} on {process['host']})" if process else ""
+
+
+def _plain(value: Any) -> Any:
+    """The value as strict JSON, which knows no NaN, no NumPy numbers and no paths."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return value if isinstance(value, str | int | None) or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 def _now() -> str:

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from vla_train.tracking import words
 
@@ -100,7 +100,7 @@ class Console:
             self._view = _Plain()
         atexit.unregister(self.close)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Console":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

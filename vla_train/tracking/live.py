@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rich import live
+from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -34,7 +35,7 @@ class Live:
         self._work = (label, done, total) if done < total else None
 
     def message(self, text: str) -> None:
-        self._live.console.print(Text(text))
+        self._live.console.print(Text(text), soft_wrap=True)  # a path that is broken in two cannot be copied
 
     def close(self) -> None:
         self._work = None
@@ -58,22 +59,15 @@ class Live:
         steps = f"{pace.step:,}/{pace.total:,}" if pace.total else f"step {pace.step:,}"
         left = f"{words.duration(pace.left)} left" if pace.left is not None else ""
         share = f"{100 * pace.share:.0f} %" if pace.share is not None else ""
-        bar: RenderableType = ProgressBar(total=1.0, completed=pace.share or 0.0) if pace.share is not None else ""
+        bar = ProgressBar(total=1.0, completed=pace.share, complete_style="cyan") if pace.share is not None else Text()
         grid.add_row(Text(steps, style="bold"), bar, share, f"{words.duration(pace.elapsed)}  {left}")
         return grid
 
 
 def _cells(shown: Sequence[words.Shown]) -> RenderableType:
-    """Names and values side by side, as many in a line as fit."""
-    text = Text()
-    for item in shown:
-        cell = Text.assemble(
-            (item.name.replace(" ", "\N{NO-BREAK SPACE}"), "dim"),
-            "\N{NO-BREAK SPACE}",
-            (item.value.replace(" ", "\N{NO-BREAK SPACE}"), "cyan"),
-        )
-        text.append_text(cell).append("   ")
-    return text
+    """Names and values in columns, as many side by side as fit."""
+    cells = [Text.assemble((item.name, "dim"), " ", (item.value, "cyan")) for item in shown]
+    return Columns(cells, padding=(0, 3))
 
 
 def _bar(label: str, done: int, total: int) -> RenderableType:
@@ -81,5 +75,5 @@ def _bar(label: str, done: int, total: int) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
-    grid.add_row(label, ProgressBar(total=total, completed=done), f"{done:,}/{total:,}")
+    grid.add_row(label, ProgressBar(total=total, completed=done, complete_style="cyan"), f"{done:,}/{total:,}")
     return grid

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_Row = dict[str, float]
+_Row = dict[str, int | float]
 
 
 class MetricsTable:

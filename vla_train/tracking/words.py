@@ -45,7 +45,7 @@ def number(name: str, value: float) -> str:
         return f"{value:.1e}"
     if name.endswith("_per_s"):
         return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
-    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:.3g}"
+    return f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:
