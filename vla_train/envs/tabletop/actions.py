@@ -7,7 +7,7 @@ from vla_train.errors import WorldError
 from vla_train.spec import ActionSpec
 
 STRIDE = 0.6  # of the largest step or turn, in every discrete action: a lattice fine enough to grasp on
-_CLEAR = 0.3  # continuous wish above which the expert prefers to move or turn
+_CLEAR = 0.22  # a wish above this is worth a stride; with less the lattice comes no nearer
 
 DISCRETE: dict[str, tuple[float, float, float, float]] = {
     "stay": (0, 0, 0, 0),
@@ -51,12 +51,14 @@ def to_motion(actions: np.ndarray, spec: ActionSpec, num_envs: int) -> np.ndarra
     if actions.shape != expected:
         raise WorldError(f"tabletop: actions have the shape {list(actions.shape)}; it must be {list(expected)}")
     if spec.kind == "discrete":
-        return _TABLE[_checked_choices(actions[:, 0])]
+        chosen: np.ndarray = _TABLE[_checked_choices(actions[:, 0])]
+        return chosen
     motion = actions.astype(np.float64)
     if not np.isfinite(motion).all():
         row, column = np.argwhere(~np.isfinite(motion))[0]
         raise WorldError(f"tabletop: action {spec.names[column]} of row {row} is {motion[row, column]}; actions must be finite")
-    return np.minimum(np.maximum(motion, -1.0), 1.0)
+    clipped: np.ndarray = np.minimum(np.maximum(motion, -1.0), 1.0)
+    return clipped
 
 
 def _checked_choices(choices: np.ndarray) -> np.ndarray:
@@ -70,11 +72,11 @@ def _checked_choices(choices: np.ndarray) -> np.ndarray:
 
 
 def discretise(motion: np.ndarray, opening: np.ndarray) -> np.ndarray:
-    """The discrete action nearest in purpose to what the expert wishes [n, 4]: open, else move, else turn, else close. int64 [n, 1]"""
+    """Discrete actions int64 [n, 1] nearest in purpose to the expert's wishes [n, 4]: open, else move, else turn, else close."""
     step = np.sign(motion[:, :2]) * (np.abs(motion[:, :2]) > _CLEAR)
     move = _MOVES[step[:, 0].astype(np.int64) + 1, step[:, 1].astype(np.int64) + 1]
     turn = np.where(motion[:, 2] > 0, _NAMES.index("turn left"), _NAMES.index("turn right"))
-    choice = np.where(motion[:, 3] < -0.1, _NAMES.index("close"), _NAMES.index("stay"))
+    choice = np.where(motion[:, 3] < 0.5, _NAMES.index("close"), _NAMES.index("stay"))
     choice = np.where(np.abs(motion[:, 2]) > _CLEAR, turn, choice)
     choice = np.where(move != _NAMES.index("stay"), move, choice)
     opens = (motion[:, 3] > 0.5) & (opening < 1)

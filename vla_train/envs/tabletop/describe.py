@@ -16,7 +16,7 @@ def slot_names(state: State, row: int) -> list[str]:
 
 
 def describe(state: State) -> list[str]:
-    """One text for each row, such as "the gripper is at the centre and open; it holds nothing; the red cup is at the top edge"."""
+    """One text for each row, such as "the gripper is near the centre and open; the gripper holds nothing; ..."."""
     return [_describe(state, row) for row in range(len(state.seed))]
 
 
@@ -25,12 +25,12 @@ def _describe(state: State, row: int) -> str:
     fingers = "open" if state.opening[row] >= world.DOWN else "closed"
     held = state.held[row]
     facts = [
-        f"the gripper is at the {_nearest_region(state.tip_x[row], state.tip_y[row])} and {fingers}",
+        f"the gripper is near the {_nearest_region(state.tip_x[row], state.tip_y[row])} and {fingers}",
         f"the gripper holds {f'the {names[held]}' if held >= 0 else 'nothing'}",
     ]
     for slot, name in enumerate(names):
         if slot != held:
-            facts.append(f"the {name} is at the {_nearest_region(state.x[row, slot], state.y[row, slot])}")
+            facts.append(f"the {name} is near the {_nearest_region(state.x[row, slot], state.y[row, slot])}")
     distance = np.hypot(state.x[row] - state.tip_x[row], state.y[row] - state.tip_y[row])
     facts.append(f"the {names[int(distance.argmin())]} is nearest to the gripper")
     return "; ".join(facts)

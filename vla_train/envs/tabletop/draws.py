@@ -8,7 +8,7 @@ class Draw(IntEnum):
 
     COUNT = 0  # how many objects
     TARGET = 1  # colour and shape of the object in slot 0
-    DISTRACTORS = 2  # order of preference of the other pairs
+    QUARTET = 2  # the three pairs that go with it
     POSITIONS = 3
     ANGLES = 4
     START = 5  # the gripper's pose
@@ -16,6 +16,7 @@ class Draw(IntEnum):
     PLACE = 7  # region or direction
     TEMPLATE = 8
     ALTERNATIVES = 9  # templates of the alternatives
+    DISTRACTORS = 10  # order of preference of the pairs in further slots
     # Kept for what comes later: obstacles and places, then one number for each axis of domain randomization.
     WALLS = 16
     TRAYS = 17

@@ -12,8 +12,8 @@ from vla_train.envs.tabletop.physics import wrap
 from vla_train.envs.tabletop.state import State
 
 GAIN = 0.7  # share of the remaining distance that one step takes
-CLOSE_DISTANCE = 0.02  # metres: nearer than this, the gripper closes
-CLOSE_ANGLE = 0.15  # radians off a bottle's axis
+CLOSE_DISTANCE = 0.025  # metres: nearer than this, the gripper closes
+CLOSE_ANGLE = 0.2  # radians off a bottle's axis
 BEHIND = 0.085  # metres from an object's centre to the point from which it is pushed
 LANE = (0.05, 0.035)  # half of the length and width of the region around that point from which a push goes ahead
 PUSH_SPEED = 0.6  # of the largest step
@@ -32,7 +32,8 @@ def _towards(dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _unit(value: np.ndarray) -> np.ndarray:
-    return np.minimum(np.maximum(value, -1.0), 1.0)
+    clipped: np.ndarray = np.minimum(np.maximum(value, -1.0), 1.0)
+    return clipped
 
 
 def _go(state: State, goals: Goals) -> np.ndarray:

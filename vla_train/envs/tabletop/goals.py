@@ -54,7 +54,8 @@ def distance(state: State, goals: Goals) -> np.ndarray:
     """Metres between the tip and the goal's object or region, [n]."""
     x, y = target_xy(state, goals)
     x, y = x - state.tip_x, y - state.tip_y
-    return np.sqrt(x * x + y * y)
+    length: np.ndarray = np.sqrt(x * x + y * y)
+    return length
 
 
 def pushed(state: State, goals: Goals) -> tuple[np.ndarray, np.ndarray]:
@@ -70,12 +71,14 @@ def _arrived(state: State, goals: Goals) -> np.ndarray:
 
 
 def _holding(state: State, goals: Goals) -> np.ndarray:
-    return state.held == goals.slot
+    held: np.ndarray = state.held == goals.slot
+    return held
 
 
 def _pushed(state: State, goals: Goals) -> np.ndarray:
     along, across = pushed(state, goals)
-    return (along >= world.PUSH) & (across <= along / 2) & (state.held != goals.slot)
+    done: np.ndarray = (along >= world.PUSH) & (across <= along / 2) & (state.held != goals.slot)
+    return done
 
 
 def _remaining(state: State, goals: Goals) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The checks of the constructor's arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 
 from vla_train.envs.tabletop.actions import ACTIONS
@@ -10,7 +10,7 @@ from vla_train.envs.tabletop.stages import STAGES
 from vla_train.envs.tabletop.world import MAX_OBJECTS
 from vla_train.errors import UsageError
 
-assert MAX_OBJECTS <= (~IS_HELD_OUT).sum()
+assert (~IS_HELD_OUT).sum() >= MAX_OBJECTS
 
 
 def check_options(
@@ -43,7 +43,7 @@ def check_options(
         raise UsageError(f"tabletop: shaping={shaping}; it must be a finite number of at least 0 (0 turns it off)")
 
 
-def _choice(what: str, value: str, known: Sequence[str] | dict[str, object]) -> None:
+def _choice(what: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         near = get_close_matches(str(value), list(known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

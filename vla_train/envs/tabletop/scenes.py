@@ -1,12 +1,15 @@
 """Scenes from seeds: which objects stand where, and where the gripper starts. A scene does not depend on the stage."""
 
+from functools import cache
+from itertools import product
+
 import numpy as np
 
 from vla_train.envs.tabletop import world
 from vla_train.envs.tabletop.draws import Draw
-from vla_train.envs.tabletop.splits import scene_pairs, target_pairs
+from vla_train.envs.tabletop.splits import IS_HELD_OUT, scene_pairs, target_pairs
 from vla_train.envs.tabletop.state import FAR, State
-from vla_train.seeds import counter_uniform
+from vla_train.seeds import counter_integers, counter_uniform
 
 SPREAD = 0.38  # objects stand within [-SPREAD, SPREAD]
 SPACING = 0.17  # least distance between two objects
@@ -17,11 +20,11 @@ CANDIDATES = 32
 
 
 def sample_scenes(seeds: np.ndarray, split: str, min_objects: int, max_objects: int) -> State:
-    """The scenes of seeds [n]. Slot 0 holds the target; slot 1 shares its colour and slot 2 its shape."""
+    """The scenes of seeds [n]. Slot 0 holds the target; slot 1 shares its colour, slot 2 its shape; slot 3 is like 1 and 2."""
     state = State.empty(len(seeds), max_objects)
     state.seed[:] = seeds
     span = max_objects - min_objects + 1
-    state.count[:] = min_objects + np.floor(counter_uniform(seeds, Draw.COUNT, 1)[:, 0] * span)
+    state.count[:] = min_objects + counter_integers(seeds, Draw.COUNT, 1, span)[:, 0]
     pairs = _pairs(seeds, split, max_objects)
     state.colour[:], state.shape[:] = pairs // len(world.SHAPES), pairs % len(world.SHAPES)
     state.angle[:] = _between(counter_uniform(seeds, Draw.ANGLES, max_objects), ANGLE)
@@ -40,23 +43,45 @@ def _between(uniform: np.ndarray, limit: float) -> np.ndarray:
 
 
 def _pairs(seeds: np.ndarray, split: str, max_objects: int) -> np.ndarray:
-    """Differing pairs for every slot, int64 [n, m]."""
+    """Differing pairs for every slot, int64 [n, m]: a quartet, and what the seed prefers of the rest."""
     n, rows = len(seeds), np.arange(len(seeds))
     targets = target_pairs(split)
-    target = targets[np.floor(counter_uniform(seeds, Draw.TARGET, 1)[:, 0] * len(targets)).astype(np.int64)]
-    key = counter_uniform(seeds, Draw.DISTRACTORS, 16)  # the smallest key is preferred
-    key[:, ~scene_pairs(split)] = np.inf
-    key[rows, target] = np.inf
-    every = np.arange(16)
-    chosen = np.empty((n, max(max_objects, 3)), np.int64)
-    chosen[:, 0] = target
-    same_colour = every // 4 == target[:, None] // 4
-    same_shape = every % 4 == target[:, None] % 4
-    for slot in range(1, max_objects):
-        wanted = same_colour if slot == 1 else same_shape if slot == 2 else True
-        chosen[:, slot] = np.argmin(np.where(wanted, key, np.inf), axis=1)
-        key[rows, chosen[:, slot]] = np.inf
+    target = targets[counter_integers(seeds, Draw.TARGET, 1, len(targets))[:, 0]]
+    quartets, counts = _quartets(split)
+    chosen = np.empty((n, max(max_objects, 4)), np.int64)
+    chosen[:, :4] = quartets[target, counter_integers(seeds, Draw.QUARTET, 1, counts[target, None])[:, 0]]
+    preference = counter_uniform(seeds, Draw.DISTRACTORS, len(IS_HELD_OUT))  # the smallest number comes first
+    preference[:, ~scene_pairs(split)] = np.inf
+    preference[rows[:, None], chosen[:, :4]] = np.inf
+    for slot in range(4, max_objects):
+        chosen[:, slot] = preference.argmin(axis=1)
+        preference[rows, chosen[:, slot]] = np.inf
     return chosen[:, :max_objects]
+
+
+@cache
+def _quartets(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """All quartets of two colours and two shapes that a split allows, by their target: int64 [16, k, 4], and how many [16].
+
+    A quartet is (target, one of its colour, one of its shape, the fourth). Each of the four shares its colour with another and its
+    shape with another, so that nothing but the words tells which of them is meant.
+    """
+    allowed, num_shapes = scene_pairs(split), len(world.SHAPES)
+    found = []
+    for target in range(len(allowed)):
+        colour, shape = divmod(target, num_shapes)
+        others = product(range(len(world.COLOURS)), range(num_shapes))
+        quartets = [
+            (target, colour * num_shapes + s, c * num_shapes + shape, c * num_shapes + s)
+            for c, s in others
+            if c != colour and s != shape
+        ]
+        found.append([quartet for quartet in quartets if allowed[list(quartet[1:])].all()])
+    counts = np.array([len(quartets) for quartets in found])
+    table = np.zeros((len(found), counts.max(), 4), np.int64)
+    for target, quartets in enumerate(found):
+        table[target, : len(quartets)] = quartets
+    return table, counts
 
 
 def _place_objects(state: State) -> None:
@@ -91,4 +116,5 @@ def _place_gripper(state: State) -> None:
 def _first_with_room(room: np.ndarray, spacing: float) -> np.ndarray:
     """Index [n] of the first candidate whose squared distance [n, c] suffices, or of the roomiest."""
     enough = room >= spacing**2
-    return np.where(enough.any(axis=1), enough.argmax(axis=1), room.argmax(axis=1))
+    choice: np.ndarray = np.where(enough.any(axis=1), enough.argmax(axis=1), room.argmax(axis=1))
+    return choice

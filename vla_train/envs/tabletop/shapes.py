@@ -12,28 +12,28 @@ NUM_PARTS = 3
 _NONE = (0.0, 0.0, -1.0, -1.0, 0.0, 1.0)  # a part that covers nothing
 
 _PARTS: dict[str, tuple[tuple[float, ...], ...]] = {
-    "cup": ((0.0, 0.0, 0.042, 0.042, 0.042, 1.0), (0.052, 0.0, 0.018, 0.012, 0.008, 1.0), (0.0, 0.0, 0.027, 0.027, 0.027, 0.35)),
-    "box": ((0.0, 0.0, 0.042, 0.042, 0.002, 1.0), (0.0, 0.0, 0.042, 0.007, 0.002, 0.62), _NONE),
-    "ball": ((0.0, 0.0, 0.042, 0.042, 0.042, 1.0), (-0.012, 0.012, 0.012, 0.012, 0.012, 1.25), _NONE),
+    "cup": ((0.0, 0.0, 0.046, 0.046, 0.046, 1.0), (0.056, 0.0, 0.020, 0.013, 0.008, 1.0), (0.0, 0.0, 0.030, 0.030, 0.030, 0.35)),
+    "box": ((0.0, 0.0, 0.046, 0.046, 0.002, 1.0), (0.0, 0.0, 0.046, 0.008, 0.002, 0.62), _NONE),
+    "ball": ((0.0, 0.0, 0.046, 0.046, 0.046, 1.0), (-0.013, 0.013, 0.013, 0.013, 0.013, 1.25), _NONE),
     "bottle": (
-        (-0.022, 0.0, 0.046, 0.024, 0.010, 1.0),
-        (0.042, 0.0, 0.030, 0.011, 0.004, 1.0),
-        (0.066, 0.0, 0.010, 0.013, 0.003, 0.45),
+        (-0.024, 0.0, 0.050, 0.027, 0.010, 1.0),
+        (0.044, 0.0, 0.034, 0.012, 0.004, 1.0),
+        (0.072, 0.0, 0.010, 0.014, 0.003, 0.45),
     ),
 }
 PARTS = np.array([_PARTS[shape] for shape in SHAPES], np.float32)  # [shape, part, 6]
-REACH = 0.085  # metres: no object is larger than this from its centre
+REACH = 0.090  # metres: no object is larger than this from its centre
 
 _RGB = {"red": (200, 36, 36), "blue": (40, 76, 200), "green": (34, 150, 52), "yellow": (204, 176, 20)}
-RGB = np.array([_RGB[colour] for colour in COLOURS], np.float32)
+RGB = np.array([_RGB[colour] for colour in COLOURS], np.int16)  # times the largest shade it stays within 255
 TABLE_RGB, MARK_RGB, FLOOR_RGB = (196, 186, 168), (176, 164, 144), (92, 88, 84)
-GRIPPER_RGB = np.array([36.0, 36.0, 42.0], np.float32)
+GRIPPER_RGB = np.array([36, 36, 42], np.int16)
 
-FINGER = (0.040, 0.009)  # half length and width
-FINGER_OFFSET = (0.016, 0.042)  # of a closed gripper, and what opening adds
+FINGER = (0.036, 0.009)  # half length and width
+FINGER_OFFSET = (0.026, 0.036)  # of a closed gripper, and what opening adds
 GRIPPER_REACH = 0.080
 MARK_HALF = 0.012  # of the painted square in the middle of each region
-LIFTED = 1.15  # a held object is nearer to the camera
+OPENINGS = 9  # of the gripper, as pictures can tell them apart
 
 
 def gripper_parts(opening: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ class TabletopEnv(gym.Env[dict[str, Any], np.ndarray]):
         info = {"success": bool(self.vector.success[0])}
         return _first(observation), float(reward[0]), bool(terminated[0]), bool(truncated[0]), info
 
-    def render(self) -> np.ndarray | None:  # type: ignore[override]
+    def render(self) -> np.ndarray | None:
         """uint8 [256, 256, 3] in the mode "rgb_array"."""
         return self.vector.render()[0] if self.render_mode == "rgb_array" else None
 

@@ -16,7 +16,9 @@ _HIGH = np.array([world.HALF, world.HALF, world.YAW_LIMIT, 1, 1], np.float32)
 
 def observation_space(spec: Spec) -> gym.spaces.Dict:
     """images, state and instruction as ``RawObservation`` has them."""
-    images = {name: gym.spaces.Box(0, 255, (image.height, image.width, 3), np.uint8) for name, image in spec.images.items()}
+    images: dict[str, gym.spaces.Space[Any]] = {
+        name: gym.spaces.Box(0, 255, (image.height, image.width, 3), np.uint8) for name, image in spec.images.items()
+    }
     return gym.spaces.Dict(
         {
             "images": gym.spaces.Dict(images),
@@ -30,4 +32,4 @@ def action_space(spec: Spec) -> gym.spaces.Space[Any]:
     """A box of four numbers in [-1, 1], or one integer."""
     if spec.action.kind == "discrete":
         return gym.spaces.MultiDiscrete([spec.action.choices])
-    return gym.spaces.Box(np.float32(spec.action.low), np.float32(spec.action.high), dtype=np.float32)
+    return gym.spaces.Box(-1.0, 1.0, (spec.action.size,), np.float32)

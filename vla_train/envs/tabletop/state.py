@@ -49,7 +49,7 @@ class State:
 
     @property
     def num_slots(self) -> int:
-        return self.colour.shape[1]
+        return int(self.colour.shape[1])
 
     @property
     def present(self) -> np.ndarray:

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from vla_train.envs.contract import Goal
-from vla_train.envs.tabletop import describe, world, wording
+from vla_train.envs.tabletop import describe, wording, world
 from vla_train.envs.tabletop.actions import ACTIONS, discretise, to_motion
 from vla_train.envs.tabletop.expert import expert_action
 from vla_train.envs.tabletop.goals import CONDITIONS, REMAINING, Goals, by_kind
@@ -77,7 +76,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         self._dwell = np.zeros(num_envs, np.int64)
         self._potential = np.zeros(num_envs)
 
-    def reset(  # type: ignore[override]
+    def reset(
         self, *, seed: Sequence[int] | np.ndarray | int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[RawObservation, dict[str, Any]]:
         """Reset the rows of ``options["reset_mask"]`` (all without one) to the scenes of their seeds [n]."""
@@ -114,7 +113,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         if self.shaping:
             self._potential[rows] = self._potentials()[rows]
 
-    def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:  # type: ignore[override]
+    def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """See the contract. Reward is 1 at success, and the shaping if there is one."""
         motion = to_motion(actions, self.io_spec.action, self.num_envs)
         if not self._words:
@@ -156,7 +155,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
             "instruction": [goal.instruction for goal in self._words],
         }
 
-    def render(self) -> tuple[np.ndarray, ...]:  # type: ignore[override]
+    def render(self) -> tuple[np.ndarray, ...]:
         """The picture from above of each row, 256 pixels wide."""
         self._viewer = self._viewer or Renderer(CAMERAS["top"], 256)
         return tuple(self._viewer.draw(self._state))

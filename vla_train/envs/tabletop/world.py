@@ -1,8 +1,8 @@
 """The constants of the tabletop world: names, sizes and speeds.
 
 The table is the square [-0.5, 0.5] x [-0.5, 0.5] in metres, seen from above: x to the right, y away from the viewer (up in the
-picture). Angles are in radians, counter-clockwise, and stay within [-pi/2, pi/2]: the gripper's joint stops there, so that turning
-towards an object never has two equally good ways round.
+picture). Angles are in radians, counter-clockwise, and stay within [-pi/2, pi/2]: the gripper's joint stops there, so that
+turning towards an object never has two equally good ways round.
 """
 
 import math
@@ -23,8 +23,8 @@ GRIP = 0.5  # of the opening, which runs from 0 (closed) to 1 (open)
 DOWN = 0.5  # below this opening the fingers are at table level and closed; above it they pass over everything
 SLOW = MOVE / 2  # a step shorter than this counts as keeping still
 BODY = 0.05  # metres from an object's centre within which the gripper's tip is in contact with it
-GRASP_RADIUS = 0.03  # metres between tip and centre within which closing takes hold of an object
-GRASP_ANGLE = 0.3  # radians between gripper and bottle within which it can be grasped
+GRASP_RADIUS = 0.035  # metres between tip and centre within which closing takes hold of an object
+GRASP_ANGLE = 0.35  # radians between gripper and bottle within which it can be grasped
 OBJECT_LIMIT = 0.46  # an object's centre cannot be pushed past this coordinate
 
 RADIUS = 0.05  # success radius of going somewhere: 5 % of the table's width
@@ -36,13 +36,9 @@ RATE = 10.0  # control steps per second
 
 REGIONS: dict[str, tuple[float, float]] = {
     "top left corner": (-0.36, 0.36),
-    "top edge": (0.0, 0.36),
     "top right corner": (0.36, 0.36),
-    "left edge": (-0.36, 0.0),
     "centre": (0.0, 0.0),
-    "right edge": (0.36, 0.0),
     "bottom left corner": (-0.36, -0.36),
-    "bottom edge": (0.0, -0.36),
     "bottom right corner": (0.36, -0.36),
 }
 DIRECTIONS: dict[str, tuple[float, float]] = {

@@ -17,7 +17,7 @@ class Stage(Protocol):
     kinds: tuple[Kind, ...]
 
     def sample(self, state: State, objects_only: bool) -> tuple[Goals, np.ndarray]:
-        """The goal that each row's seed asks for, and the index [n] of its task in ``tasks``; with ``objects_only`` slot 0 is named."""
+        """The goal of each row's seed, and the index [n] of its task in ``tasks``; with ``objects_only`` it is about slot 0."""
 
     def legal(self, state: State) -> tuple[Goals, np.ndarray, np.ndarray]:
         """Every goal that could be asked for: k of them (as Goals of k rows), the tasks [k], and which are legal, bool [n, k]."""

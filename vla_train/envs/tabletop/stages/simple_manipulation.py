@@ -8,7 +8,7 @@ from vla_train.envs.tabletop.goals import DIRECTION_XY, Goals, Kind
 from vla_train.envs.tabletop.state import State
 from vla_train.seeds import counter_uniform
 
-PUSH_SHARE, GRASP_SHARE = 0.4, 0.2  # of the episodes; the rest are 'pick up'
+PUSH_SHARE, GRASP_SHARE = 0.6, 0.2  # of the episodes; the rest are 'pick up'. Most legal goals are pushes
 LANE_BEHIND, LANE_AHEAD, LANE_WIDTH = 0.14, 0.26, 0.09  # metres that must be free of other objects around a push
 ROOM_BEHIND, ROOM_AHEAD = 0.10, 0.22  # metres of table that a push needs
 
@@ -22,8 +22,8 @@ class SimpleManipulation:
 
     name = "simple_manipulation"
     horizon = 80
-    tasks = ("pick up", "grasp", "push")
-    kinds = (Kind.HOLD, Kind.PUSH)
+    tasks: tuple[str, ...] = ("pick up", "grasp", "push")
+    kinds: tuple[Kind, ...] = (Kind.HOLD, Kind.PUSH)
 
     def sample(self, state: State, objects_only: bool) -> tuple[Goals, np.ndarray]:
         draw = counter_uniform(state.seed, Draw.TASK, 1)[:, 0]
