@@ -72,7 +72,12 @@ class Struct:
     def tensors(self) -> list[Tensor]:
         """Every tensor inside, in field order."""
         found: list[Tensor] = []
-        self.map(found.append)
+
+        def keep(tensor: Tensor) -> Tensor:  # map builds a record again, whose fields must be tensors
+            found.append(tensor)
+            return tensor
+
+        self.map(keep)
         return found
 
     def __len__(self) -> int:
