@@ -17,7 +17,7 @@ ROW_GROUP_BYTES = 8 << 20  # what a reader decodes at once
 class DataFiles:
     """An episode lies whole in one file; a file ends with the episode that fills ``megabytes``."""
 
-    def __init__(self, folder: Path, features: Mapping[str, layout.Feature], megabytes: float):
+    def __init__(self, folder: Path, features: Mapping[str, layout.Feature], megabytes: int | float):
         self._folder, self._megabytes = folder, megabytes
         self._schema = pa.schema([(name, layout.arrow_type(feature)) for name, feature in features.items()])
         self._writer: pq.ParquetWriter | None = None

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Columns:
     terminated: np.ndarray | None = None  # bool [n], after the action of this row; an episode that ends otherwise was cut short
 
 
+@runtime_checkable
 class Reader(Protocol):
     """A dataset on disk. Checked as it is read: a lie or a number that is not finite raises DataError."""
 
@@ -56,20 +57,20 @@ def episode_starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
 
 
-def place(row: int, starts: np.ndarray) -> str:
-    """A row in words: its episode and step."""
+def place(row: int, starts: np.ndarray, first: int = 0) -> str:
+    """A row in words: its step and episode, where ``first`` is the number of the first episode."""
     episode = int(np.searchsorted(starts, row, side="right")) - 1
-    return f"episode {episode}, step {row - int(starts[episode])}"
+    return f"step {row - int(starts[episode])} of episode {first + episode}"
 
 
-def require_finite(name: str, values: np.ndarray, starts: np.ndarray, where: str | Path) -> None:
+def require_finite(name: str, values: np.ndarray, starts: np.ndarray, where: str | Path, first: int = 0) -> None:
     """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]."""
     bad = ~np.isfinite(values)
     if bad.any():
         row, column = np.argwhere(bad.reshape(len(values), -1))[0]
         value = values.reshape(len(values), -1)[row, column]
         raise DataError(
-            f"{name}[{column}] is {value} at {place(int(row), starts)} of {where}: "
+            f"{name}[{column}] is {value} at {place(int(row), starts, first)} of {where}: "
             "every number must be finite; drop or repair that episode"
         )
 

@@ -38,7 +38,7 @@ class LeRobotWriter:
         robot_type: str,
         extra: Mapping[str, Any] | None = None,
         *,
-        file_megabytes: float = layout.DATA_MEGABYTES,
+        file_megabytes: int | float = layout.DATA_MEGABYTES,
     ):
         if (folder / layout.INFO).exists():
             raise ValueError(f"{folder} already holds a dataset; give another folder")
@@ -122,13 +122,13 @@ class LeRobotWriter:
             raise ValueError(f"the episode has {sorted([*given, *pixels])}, the Spec {sorted(self.features)}")
         numbers = {}
         for name, feature in self.features.items():
-            values = pixels[name] if name in pixels else np.asarray(given[name], dtype=feature["dtype"])
+            values = pixels[name] if name in pixels else np.array(given[name], dtype=feature["dtype"])  # a copy: we keep it
             if values.shape == (length,) and feature["shape"] == [1]:
                 values = values[:, None]
             if values.shape != (length, *feature["shape"]):
                 raise ValueError(f"{name} has shape {list(values.shape)}, not {[length, *feature['shape']]}")
             if name not in pixels:
-                require_finite(name, values, episode_starts([length]), f"episode {len(self._episodes)} as given to the writer")
+                require_finite(name, values, episode_starts([length]), "what is to be written", len(self._episodes))
                 numbers[name] = values
         return numbers
 
