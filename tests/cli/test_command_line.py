@@ -196,6 +196,17 @@ def test_a_sweep_runs_every_combination_and_tells_of_failed_jobs(program, capsys
     assert [path.name for path in tmp_path.iterdir()] == ["outputs"]  # sweeps/<time>/multirun.yaml
 
 
+def test_options_may_stand_anywhere():
+    assert command.options_first(["a=1", "-m", "~b", "--config-dir", "c", "d=2"]) == [
+        "-m",
+        "--config-dir",
+        "c",
+        "a=1",
+        "~b",
+        "d=2",
+    ]
+
+
 def test_a_stopped_sweep_begins_no_further_job(program):
     seen = []
 
@@ -204,7 +215,7 @@ def test_a_stopped_sweep_begins_no_further_job(program):
         os.kill(os.getpid(), signal.SIGTERM)
         stopping.check()
 
-    assert program("-m", "seed=0,1,2", work=work) == 75
+    assert program("steps=3", "-m", "seed=0,1,2", work=work) == 75
     assert seen == [0]
 
 

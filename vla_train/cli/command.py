@@ -44,6 +44,7 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
     if wrong := [word for word in words if word.startswith("--") and word.partition("=")[0] not in OPTIONS]:
         print(f"error: {wrong[0]}: there is no such option. Settings are written without dashes: key=value.", file=sys.stderr)
         return UsageError.exit_code
+    sys.argv[1:] = options_first(words)
     debug = any(word.lower() == "debug=true" for word in words)
     with stopping.handlers():
         try:
@@ -57,6 +58,12 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
             raise
         except Exception as error:
             return report(_translated(error, kind, words), debug)
+
+
+def options_first(words: list[str]) -> list[str]:
+    """``seed=0,1 -m model=a,b`` as ``-m seed=0,1 model=a,b``: Hydra's parser loses what stands after an option."""
+    settings = [word for word in words if word[:1] in ("+", "~") or ("=" in word and not word.startswith("-"))]
+    return [word for word in words if word not in settings] + settings
 
 
 def _with_hydra(kind: str, work: Work) -> int:
