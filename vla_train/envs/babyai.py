@@ -5,7 +5,6 @@ implementation of the package ``minigrid``. See docs/babyai.md for what is obser
 """
 
 import difflib
-import functools
 import json
 import re
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from gymnasium.vector import AutoresetMode
 
 from vla_train.envs.contract import Goal
 from vla_train.errors import UsageError, WorldError
-from vla_train.spec import ActionSpec, ImageSpec, Spec
+from vla_train.spec import ActionSpec, Spec
 from vla_train.types import RawObservation
 
 if TYPE_CHECKING:
@@ -57,22 +56,20 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         if not 3 <= tile_size <= 64:
             raise UsageError(f"environment.tile_size={tile_size}: a tile has 3 to 64 pixels")
         identifier = _identifier(level if stage == "none" else stage)
-        from vla_train.envs import babyai_episode, babyai_missions
+        from vla_train.envs import babyai_episode, babyai_missions, babyai_view
 
         self.num_envs, self.stage = num_envs, stage
         self.level = level if stage == "none" else stage
-        self.view, self.tile_size = view, tile_size
         self._identifier = identifier
         self.episodes: list[Episode] = [babyai_episode.Episode(babyai_episode.make_level(identifier)) for _ in range(num_envs)]
         first = self.episodes[0].env
-        self._size = int(first.agent_view_size)
-        self._tiles = _draw_tiles(tile_size) if view == "rgb" else None
+        self._view = babyai_view.View(first.agent_view_size, tile_size if view == "rgb" else None)
         self.not_applicable = {"first_touched": "on its way a BabyAI agent faces and lifts things that its mission does not name"}
         self._many = babyai_missions.asks_for_many(first)
         if not self._many:
             self.not_applicable["alternatives"] = f"the scenes of {self.level} allow one mission only"
         self.io_spec = Spec(
-            images={"view": self._image_spec()},
+            images={"view": self._view.spec},
             state_size=4,
             state_names=HEADINGS,
             action=ActionSpec("discrete", size=1, choices=len(ACTIONS), names=ACTIONS),
@@ -93,6 +90,8 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         return self._observation(), self._info()
 
     def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        if any(episode.seed < 0 for episode in self.episodes):
+            raise WorldError("BabyAI: reset every row before the first step")
         chosen = self._checked(actions)
         results = [episode.step(int(action)) for episode, action in zip(self.episodes, chosen, strict=True)]
         reward, terminated, truncated = (np.array(column) for column in zip(*results, strict=True))
@@ -132,7 +131,15 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
 
     def describe(self) -> list[str]:
         """What the agent carries and sees: "facing east, carrying nothing; sees a red ball 3 ahead and 1 left"."""
-        return [_describe(episode) for episode in self.episodes]
+        from vla_train.envs import babyai_view
+
+        words = []
+        for episode in self.episodes:
+            held = episode.env.carrying
+            carrying = f"the {held.color} {held.type}" if held is not None else "nothing"
+            sight = babyai_view.describe(episode.codes)
+            words.append(f"facing {HEADINGS[episode.direction]}, carrying {carrying}; sees {sight}")
+        return words
 
     def get_scenes(self) -> list[dict[str, Any]]:
         """Level, seed, goal and the actions so far: the library's worlds are set up again by replaying them."""
@@ -169,14 +176,6 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         env = babyai_episode.make_level(self._identifier)
         return [str(env.reset(seed=int(seed))[0]["mission"]) for seed in seeds]
 
-    def _image_spec(self) -> ImageSpec:
-        if self._tiles is not None:
-            return ImageSpec(self._size * self.tile_size, self._size * self.tile_size)
-        from minigrid.core.constants import COLOR_TO_IDX, OBJECT_TO_IDX, STATE_TO_IDX
-
-        symbols = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX))
-        return ImageSpec(self._size, self._size, kind="symbols", symbols=symbols)
-
     def _set_spaces(self) -> None:
         spaces = gymnasium.spaces
         image = self.io_spec.images["view"]
@@ -190,21 +189,9 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
     def _observation(self) -> RawObservation:
-        image = np.stack([episode.codes for episode in self.episodes])
-        if self._tiles is not None:
-            image = self._draw(image)
+        image = self._view.show(np.stack([episode.codes for episode in self.episodes]))
         state = np.eye(4, dtype=np.float32)[[episode.direction for episode in self.episodes]]
         return {"images": {"view": image}, "state": state, "instruction": [episode.goal.instruction for episode in self.episodes]}
-
-    def _draw(self, codes: np.ndarray) -> np.ndarray:
-        """Codes [n, 7, 7, 3] to pixels: every tile is looked up, the agent's own one in a table of its own."""
-        assert self._tiles is not None
-        n, size, pixels = len(codes), self._size, self._size * self.tile_size
-        tiles = self._tiles[0][codes[..., 0], codes[..., 1], codes[..., 2]]
-        own = codes[:, -1, size // 2]
-        tiles[:, -1, size // 2] = self._tiles[1][own[:, 0], own[:, 1], own[:, 2]]
-        drawn: np.ndarray = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(n, pixels, pixels, 3)
-        return drawn
 
     def _info(self) -> dict[str, Any]:
         return {"expert_failed": np.array([episode.expert_failed for episode in self.episodes])}
@@ -238,36 +225,3 @@ def _identifier(level: str) -> str:
             f"BabyAI has no level {level!r}; did you mean {by_lower[near[0]]}? Its levels: {', '.join(sorted(levels))}"
         )
     return levels[level]
-
-
-@functools.cache
-def _draw_tiles(pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Every tile as the library draws it in the agent's view, uint8 [type, colour, state, y, x, 3]; and with the agent on it."""
-    from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_OBJECT, OBJECT_TO_IDX, STATE_TO_IDX
-    from minigrid.core.grid import Grid
-    from minigrid.core.world_object import WorldObj
-
-    shape = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX))
-    plain, agent = (np.zeros((*shape, pixels, pixels, 3), np.uint8) for _ in range(2))
-    for kind, color, state in np.ndindex(*shape):
-        thing = WorldObj.decode(kind, color, state)
-        seen = IDX_TO_OBJECT[kind] != "unseen"  # the library highlights what is in sight
-        plain[kind, color, state] = Grid.render_tile(thing, highlight=seen, tile_size=pixels)
-        agent[kind, color, state] = Grid.render_tile(thing, agent_dir=3, highlight=True, tile_size=pixels)
-    return plain, agent
-
-
-def _describe(episode: "Episode") -> str:
-    from minigrid.core.constants import IDX_TO_COLOR, IDX_TO_OBJECT
-
-    codes, size = episode.codes, len(episode.codes)
-    seen = []
-    for y, x in np.argwhere(np.isin(codes[..., 0], [4, 5, 6, 7])):  # door, key, ball, box
-        ahead, side = size - 1 - int(y), int(x) - size // 2
-        if ahead == 0 and side == 0:
-            continue
-        where = f"{ahead} ahead" + (f" and {abs(side)} {'right' if side > 0 else 'left'}" if side else "")
-        seen.append(f"a {IDX_TO_COLOR[int(codes[y, x, 1])]} {IDX_TO_OBJECT[int(codes[y, x, 0])]} {where}")
-    held = episode.env.carrying
-    carrying = f"the {held.color} {held.type}" if held is not None else "nothing"
-    return f"facing {HEADINGS[episode.direction]}, carrying {carrying}; sees {', '.join(seen) or 'nothing'}"

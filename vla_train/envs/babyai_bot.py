@@ -13,8 +13,14 @@ from minigrid.utils import baby_ai_bot
 
 SEARCHES = 200  # for one action; a bot that needs more replans for ever without acting (seen in GoToImpUnlock)
 
+# What the library's bot raises in scenes that it cannot handle: its assertions, its "a box was opened", and plain accidents.
+STUMBLES = (baby_ai_bot.DisappearedBoxError, AssertionError, LookupError, AttributeError, TypeError)
 Cell = tuple[int, int]
 _BabyAIBot: Any = baby_ai_bot.BabyAIBot  # the library has no type hints
+
+
+class NoPlanError(Exception):
+    """The bot does not know how to go on."""
 
 
 class Bot(_BabyAIBot):  # type: ignore[misc]
@@ -26,9 +32,12 @@ class Bot(_BabyAIBot):  # type: ignore[misc]
         self.size = len(codes)
 
     def replan(self, action_taken: int | None = None) -> int:
-        """The next action, after ``action_taken`` was executed. Raises what the library's bot raises when it knows no way."""
+        """The next action, after ``action_taken`` was executed. Raises NoPlanError."""
         self.last_search = self.bfs_counter + SEARCHES
-        return int(super().replan(action_taken))
+        try:
+            return int(super().replan(action_taken))
+        except STUMBLES as error:
+            raise NoPlanError(str(error)) from error
 
     def _process_obs(self) -> None:
         """Mark the cells in sight as known. The library works out the view a second time for this."""
@@ -39,11 +48,11 @@ class Bot(_BabyAIBot):  # type: ignore[misc]
         self.vis_mask[cells[:, 0], cells[:, 1]] = True
 
     def _breadth_first_search(
-        self, initial_states: Iterable[tuple[int, ...]], accept_fn: Callable[[Cell, Any], bool], ignore_blockers: bool
+        self, initial_states: Iterable[tuple[Any, ...]], accept_fn: Callable[[Cell, Any], bool], ignore_blockers: bool
     ) -> tuple[list[Cell] | None, Cell | None, dict[Cell, Cell | None]]:
         """The library's search in its order; the queue is a deque, and cells that were visited do not enter it again."""
         if self.bfs_counter >= self.last_search:
-            raise RuntimeError("the bot finds no plan")
+            raise NoPlanError("the bot replans for ever")
         self.bfs_counter += 1
         grid, width = self.mission.unwrapped.grid.grid, self.mission.unwrapped.grid.width
         queue: deque[tuple[int, int, int, int, Cell | None]] = deque((*map(int, state), None) for state in initial_states)  # type: ignore[misc]

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from vla_train.envs import babyai_missions as missions
-from vla_train.envs.babyai_bot import Bot
+from vla_train.envs.babyai_bot import Bot, NoPlanError
 from vla_train.envs.contract import Goal
 
 DONE = 6  # BabyAI's action 'done' changes nothing; the bot gives it when it has nothing left to do
@@ -36,7 +36,8 @@ class Episode:
         self.env = env
         self.goal = Goal("", "", "", "", "")
         self.codes = np.zeros((env.agent_view_size, env.agent_view_size, 3), np.uint8)
-        self.seed = -1
+        self.direction = 0  # of the library: east, south, west, north
+        self.seed = -1  # not reset yet
         self.actions: list[int] = []
         self.ended = True
         self.success = False
@@ -123,7 +124,7 @@ class Episode:
                 expert.bot.look(self.codes)
                 last = self.actions[-1] if self.actions else None
                 expert.answer = DONE if given_up else expert.bot.replan(last)
-            except Exception:  # the bot stumbles over its own assertions, indices and opened boxes: it knows no way then
+            except NoPlanError:
                 expert.answer = DONE
             expert.asked = steps
         return expert.answer
