@@ -1,0 +1,151 @@
+"""The Processor: words to tokens, pictures to size, and the same again from its JSON."""
+
+import numpy as np
+import pytest
+import torch
+
+from vla_train.errors import CheckpointError, DataError, UsageError
+from vla_train.processor import Processor, clean, train_tokenizer
+from vla_train.spec import ActionSpec, ImageSpec, Spec
+
+INSTRUCTIONS = ["go to the red cup", "pick up the blue ball", "go to the blue cup"]
+SPEC = Spec(
+    images={
+        "top": ImageSpec(8, 8),
+        "depth": ImageSpec(8, 8, channels=1, kind="depth"),
+        "grid": ImageSpec(3, 3, channels=2, kind="symbols", symbols=(11, 6)),
+    },
+    state_size=2,
+    action=ActionSpec("continuous", 1, (-1.0,), (1.0,)),
+)
+
+
+def processor(**settings) -> Processor:
+    return Processor(
+        SPEC, train_tokenizer(INSTRUCTIONS, 400), **{"cameras": None, "image_size": None, "max_tokens": 16, **settings}
+    )
+
+
+def images(n: int = 2) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return {name: rng.integers(0, 6, (n, i.height, i.width, i.channels), np.uint8) for name, i in SPEC.images.items()}
+
+
+def decode(p: Processor, tokens: np.ndarray, mask: np.ndarray) -> str:
+    return p.tokenizer.decode(tokens[mask][1:].tolist())
+
+
+def test_clean():
+    assert clean("  Go  to\tthe RED cup ") == "go to the red cup"
+
+
+def test_the_begin_token_stands_first_and_alone_for_an_empty_instruction():
+    tokens, mask = processor().tokenize(["", "go to the red cup"])
+    assert tokens.dtype == np.int64 and tokens.shape == (2, 16)
+    assert mask.sum(1).tolist()[0] == 1 and tokens[0, 0] == tokens[1, 0] == 1
+    assert (tokens[~mask] == 0).all()
+
+
+@pytest.mark.parametrize("text", ["go to the red cup", "zebra!", "größe 猫 ☃", "<pad> <begin>"])
+def test_no_word_is_unknown(text):
+    p = processor(max_tokens=40)
+    tokens, mask = p.tokenize([text])
+    assert decode(p, tokens[0], mask[0]).strip() == text
+    assert not {0, 1} & set(tokens[0][mask[0]][1:].tolist()), "special tokens come from no text"
+
+
+def test_seen_words_are_one_token_each():
+    _, mask = processor().tokenize(["go to the red cup"])
+    assert mask.sum() == 1 + 5
+
+
+def test_the_tokenizer_depends_on_the_set_of_instructions_only():
+    assert train_tokenizer(INSTRUCTIONS, 400).to_str() == train_tokenizer([*INSTRUCTIONS[::-1], INSTRUCTIONS[0]], 400).to_str()
+
+
+def test_a_vocabulary_below_the_bytes_is_refused():
+    with pytest.raises(UsageError, match="258"):
+        train_tokenizer(INSTRUCTIONS, 200)
+
+
+def test_a_long_instruction_is_cut_with_a_warning():
+    with pytest.warns(UserWarning, match="max_tokens"):
+        _, mask = processor(max_tokens=3).tokenize(["go to the red cup"])
+    assert mask.sum() == 3
+
+
+def test_json_round_trip(tmp_path):
+    first = processor(cameras=["grid", "top"], image_size=4)
+    first.save(tmp_path)
+    second = Processor.load(tmp_path)
+    assert second.texts() == first.texts() and second.spec == SPEC
+    assert second.cameras == ["grid", "top"] and second.cache_key == first.cache_key
+    for a, b in zip(first.tokenize(["go to the zebra"]), second.tokenize(["go to the zebra"]), strict=True):
+        assert (a == b).all()
+
+
+def test_torn_texts_are_a_checkpoint_error(tmp_path):
+    with pytest.raises(CheckpointError, match="processor.json"):
+        Processor.from_texts({"processor.json": "{", "tokenizer.json": ""})
+    with pytest.raises(CheckpointError, match="No such file"):
+        Processor.load(tmp_path)
+
+
+def test_resize_keeps_what_fits_and_never_touches_symbols():
+    given = images()
+    assert all(resized is given[name] for name, resized in processor().resize(given).items())
+    small = processor(image_size=4).resize(given)
+    assert {name: image.shape for name, image in small.items()} == {
+        "top": (2, 4, 4, 3),
+        "depth": (2, 4, 4, 1),
+        "grid": (2, 3, 3, 2),
+    }
+    assert small["top"].dtype == np.uint8 and small["grid"] is given["grid"]
+
+
+def test_depth_takes_a_pixel_where_colour_averages():
+    board = np.zeros((1, 8, 8, 3), np.uint8)
+    board[:, ::2] = 200
+    given = {**images(1), "top": board, "depth": board[..., :1]}
+    small = processor(image_size=4).resize(given)
+    assert set(np.unique(small["depth"])) <= {0, 200}
+    assert not set(np.unique(small["top"][:, 1:-1])) & {0, 200}
+
+
+def test_cameras_are_chosen_and_the_cache_key_tells_them_apart():
+    p = processor(cameras=["top"], image_size=4)
+    assert list(p.resize(images())) == ["top"] and list(p.image_specs) == ["top"] and p.image_specs["top"].height == 4
+    keys = {p.cache_key, processor().cache_key, processor(cameras=["top"]).cache_key, processor(cameras=["depth"]).cache_key}
+    assert len(keys) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"grid": np.full((2, 3, 3, 2), 6, np.uint8)}, "codes"),
+        ({"grid": np.zeros((2, 4, 3, 2), np.uint8)}, r"\[2, 4, 3, 2\]"),
+        ({"top": np.zeros((2, 8, 8, 1), np.uint8)}, "Spec says"),
+        ({"top": None}, "missing"),
+    ],
+)
+def test_pictures_that_do_not_fit_are_data_errors(change, words):
+    given = {name: image for name, image in {**images(), **change}.items() if image is not None}
+    with pytest.raises(DataError, match=words):
+        processor().resize(given)
+
+
+def test_an_unknown_camera_is_a_usage_error():
+    with pytest.raises(UsageError, match="'front'"):
+        processor(cameras=["front"])
+
+
+def test_observation_has_channels_first_and_copies_nothing():
+    p = processor()
+    window = {name: np.repeat(image[:, None], 3, 1) for name, image in p.resize(images()).items()}
+    tokens, mask = p.tokenize(["go to the red cup", ""])
+    state, present = np.zeros((2, 3, 2), np.float32), np.ones((2, 3), np.bool_)
+    observation = p.observation(window, tokens, mask, state, present)
+    assert observation.images["top"].shape == (2, 3, 3, 8, 8) and observation.images["top"].dtype == torch.uint8
+    assert observation.images["grid"].shape == (2, 3, 2, 3, 3) and observation.task.tolist() == [0, 0]
+    window["top"][1, 2, 5, 6, 0] = 99
+    assert observation.images["top"][1, 2, 0, 5, 6] == 99
