@@ -9,9 +9,10 @@ from vla_train.envs.tabletop.state import FAR, State
 from vla_train.errors import WorldError
 
 
-def slot_names(state: State, row: int) -> list[str]:
+def slot_names(state: State, row: int | np.integer) -> list[str]:
     """The objects of one row in words, by slot."""
-    pairs = zip(state.colour[row, : state.count[row]], state.shape[row, : state.count[row]], strict=True)
+    count = state.count[row]
+    pairs = zip(state.colour[row, :count].tolist(), state.shape[row, :count].tolist(), strict=True)
     return [world.object_name(colour, shape) for colour, shape in pairs]
 
 
@@ -20,7 +21,7 @@ def describe(state: State) -> list[str]:
     return [_describe(state, row) for row in range(len(state.seed))]
 
 
-def _describe(state: State, row: int) -> str:
+def _describe(state: State, row: int | np.integer) -> str:
     names = slot_names(state, row)
     fingers = "open" if state.opening[row] >= world.DOWN else "closed"
     held = state.held[row]
@@ -45,7 +46,7 @@ _FLOATS = ("tip_x", "tip_y", "yaw", "opening")
 _INTEGERS = ("seed", "held", "still", "touched", "steps")
 
 
-def to_json(state: State, row: int) -> dict[str, Any]:
+def to_json(state: State, row: int | np.integer) -> dict[str, Any]:
     """One row as JSON values."""
     objects = [
         {"name": name, **{field: float(getattr(state, field)[row, slot]) for field in _PER_OBJECT}}
@@ -56,7 +57,7 @@ def to_json(state: State, row: int) -> dict[str, Any]:
     return scene | {field: int(getattr(state, field)[row]) for field in _INTEGERS}
 
 
-def from_json(state: State, row: int, scene: dict[str, Any]) -> None:
+def from_json(state: State, row: int | np.integer, scene: dict[str, Any]) -> None:
     """Put one row into a scene made by ``to_json``."""
     objects = scene["objects"]
     if not 1 <= len(objects) <= state.num_slots:

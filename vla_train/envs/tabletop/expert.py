@@ -16,6 +16,7 @@ CLOSE_DISTANCE = 0.025  # metres: nearer than this, the gripper closes
 CLOSE_ANGLE = 0.2  # radians off a bottle's axis
 BEHIND = 0.085  # metres from an object's centre to the point from which it is pushed
 LANE = (0.05, 0.035)  # half of the length and width of the region around that point from which a push goes ahead
+CONTACT_MARGIN = 0.015  # metres from contact at which the approach is straightened fully
 PUSH_SPEED = 0.6  # of the largest step
 
 
@@ -72,7 +73,9 @@ def _push(state: State, goals: Goals) -> np.ndarray:
     pushing = lowered * np.minimum(np.maximum((1.25 - off) * 4, 0.0), 1.0)
     back, side = _towards(-(along + BEHIND), -across)
     lift = _lifted(state)
+    # In contact the object would follow a correction sideways: push straight on.
+    apart = np.minimum(np.maximum((np.sqrt(rx * rx + ry * ry) - world.BODY) / CONTACT_MARGIN, 0.0), 1.0)
     forward = pushing * PUSH_SPEED + (1 - pushing) * back * lift
-    sideways = pushing * _unit(-across * (0.5 / world.MOVE)) + (1 - pushing) * side * lift
+    sideways = pushing * apart * _unit(-across * (0.5 / world.MOVE)) + (1 - pushing) * side * lift
     grip = np.where(ready, _unit((off - 1) * 4), 1.0)
     return np.stack([forward * ux - sideways * uy, forward * uy + sideways * ux, np.zeros_like(grip), grip], axis=1)

@@ -77,11 +77,12 @@ def _contact(state: State, dx: np.ndarray, dy: np.ndarray, length: np.ndarray, w
 
 
 def _push(state: State, rows: np.ndarray, slots: np.ndarray, ux: np.ndarray, uy: np.ndarray, length: np.ndarray) -> None:
-    """Move objects that lie ahead along the motion's direction (ux, uy) until the tip is out of them, at most by its length."""
+    """Move objects that lie ahead of the tip when it set out in the direction (ux, uy) until it is out of them, at most
+    by the length of its motion."""
     rx, ry = state.x[rows, slots] - state.tip_x[rows], state.y[rows, slots] - state.tip_y[rows]
     along = rx * ux + ry * uy
     exit_distance = np.sqrt(np.maximum(along * along + world.BODY**2 - (rx * rx + ry * ry), 0.0)) - along
-    distance = np.minimum(np.maximum(exit_distance, 0.0), length) * (along > 0)
+    distance = np.minimum(np.maximum(exit_distance, 0.0), length) * (along + length > 0)
     limit = world.OBJECT_LIMIT
     state.x[rows, slots] = np.minimum(np.maximum(state.x[rows, slots] + ux * distance, -limit), limit)
     state.y[rows, slots] = np.minimum(np.maximum(state.y[rows, slots] + uy * distance, -limit), limit)

@@ -63,8 +63,8 @@ def _pairs(seeds: np.ndarray, split: str, max_objects: int) -> np.ndarray:
 def _quartets(split: str) -> tuple[np.ndarray, np.ndarray]:
     """All quartets of two colours and two shapes that a split allows, by their target: int64 [16, k, 4], and how many [16].
 
-    A quartet is (target, one of its colour, one of its shape, the fourth). Each of the four shares its colour with another and its
-    shape with another, so that nothing but the words tells which of them is meant.
+    A quartet is (target, one of its colour, one of its shape, the fourth). Each of the four shares its colour with another and
+    its shape with another, so that nothing but the words tells which of them is meant.
     """
     allowed, num_shapes = scene_pairs(split), len(world.SHAPES)
     found = []

@@ -14,7 +14,7 @@ _LOW = np.array([-world.HALF, -world.HALF, -world.YAW_LIMIT, 0, 0], np.float32)
 _HIGH = np.array([world.HALF, world.HALF, world.YAW_LIMIT, 1, 1], np.float32)
 
 
-def observation_space(spec: Spec) -> gym.spaces.Dict:
+def observation_space(spec: Spec) -> gym.spaces.Space[Any]:
     """images, state and instruction as ``RawObservation`` has them."""
     images: dict[str, gym.spaces.Space[Any]] = {
         name: gym.spaces.Box(0, 255, (image.height, image.width, 3), np.uint8) for name, image in spec.images.items()

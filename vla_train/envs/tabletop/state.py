@@ -1,7 +1,6 @@
 """The state of n tabletop worlds as arrays with a leading environment axis; m is the number of object slots."""
 
 from dataclasses import dataclass, fields
-from typing import Self
 
 import numpy as np
 
@@ -31,7 +30,7 @@ class State:
     steps: np.ndarray  # int64 [n]
 
     @classmethod
-    def empty(cls, num_envs: int, slots: int) -> Self:
+    def empty(cls, num_envs: int, slots: int) -> "State":
         def integers(*shape: int, value: int = 0) -> np.ndarray:
             return np.full(shape, value, np.int64)
 

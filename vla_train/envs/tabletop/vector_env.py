@@ -123,11 +123,10 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         advance(state, motion)
         state.steps += 1
         met = by_kind(CONDITIONS, self._stage.kinds, state, self._goals)
-        self._dwell = (self._dwell + 1) * met
-        terminated = self._dwell >= world.DWELL
+        self._dwell = np.where(self._ended, self._dwell, (self._dwell + 1) * met)
+        terminated = (self._dwell >= world.DWELL) & ~self._ended
         if kept is not None:
             state.assign(still, kept)
-            terminated[still] = False
         truncated = (state.steps >= self.io_spec.horizon) & ~terminated & ~self._ended
         reward = self._rewards(terminated)
         self._success |= terminated

@@ -1,12 +1,13 @@
 """From goals as arrays to goals in words, and back."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 
 from vla_train.envs.contract import Goal
 from vla_train.envs.tabletop import grammar
-from vla_train.envs.tabletop.describe import slot_names
+from vla_train.envs.tabletop.describe import parse_name, slot_names
 from vla_train.envs.tabletop.draws import Draw
 from vla_train.envs.tabletop.goals import DIRECTION_NAMES, REGION_NAMES, Goals, Kind, make_goal, place_name
 from vla_train.envs.tabletop.stages import Stage
@@ -56,16 +57,24 @@ def _goal(kind: int, name: str, place: int, task: str, table: dict[str, tuple[st
 
 def to_arrays(state: State, rows: Sequence[int] | np.ndarray, goals: Sequence[Goal]) -> Goals:
     """Goals in words as arrays of k rows, for given rows of the state [k]."""
-    result = Goals.empty(len(goals))
-    for index, (row, goal) in enumerate(zip(rows, goals, strict=True)):
-        kind = Kind[goal.data["kind"].upper()]
-        result.kind[index] = kind
-        if kind in (Kind.GO_REGION, Kind.PUSH):
-            names = REGION_NAMES if kind == Kind.GO_REGION else DIRECTION_NAMES
-            result.place[index] = names.index(goal.data["place"])
-        if kind != Kind.GO_REGION:
-            present = slot_names(state, int(row))
-            if goal.data["object"] not in present:
-                raise WorldError(f"tabletop: the goal {goal.key!r} does not fit row {row}, where there is {', '.join(present)}")
-            result.slot[index] = present.index(goal.data["object"])
-    return result
+    index = np.asarray(rows, np.int64)
+    codes = np.array([_code(goal.data["kind"], goal.data["object"], goal.data["place"]) for goal in goals], np.int64).reshape(
+        -1, 4
+    )
+    kind, colour, shape, place = codes.T
+    match = (state.colour[index] == colour[:, None]) & (state.shape[index] == shape[:, None]) & state.present[index]
+    missing = np.flatnonzero((kind != Kind.GO_REGION) & ~match.any(axis=1))
+    if len(missing):
+        first = missing[0]
+        there = ", ".join(slot_names(state, index[first]))
+        raise WorldError(f"tabletop: the goal {goals[first].key!r} does not fit row {index[first]}, where there is {there}")
+    return Goals(kind, match.argmax(axis=1), place)
+
+
+@cache
+def _code(kind_name: str, object_name: str, place: str) -> tuple[int, int, int, int]:
+    """Kind, colour, shape and place as numbers; 0 where the kind has none."""
+    kind = Kind[kind_name.upper()]
+    if kind == Kind.GO_REGION:
+        return kind, -1, -1, REGION_NAMES.index(place)
+    return kind, *parse_name(object_name), DIRECTION_NAMES.index(place) if kind == Kind.PUSH else 0

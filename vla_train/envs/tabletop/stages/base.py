@@ -1,6 +1,6 @@
 """What a stage of the tabletop curriculum is."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from vla_train.envs.tabletop.goals import Goals, Kind
 from vla_train.envs.tabletop.state import State
 
 
+@runtime_checkable
 class Stage(Protocol):
     """Success tests and expert skills belong to the goals' kinds; a stage says which goals there are."""
 
