@@ -40,6 +40,7 @@ class Corridor:
         self.stage = "walking"
         self.not_applicable = {}
         self.broken_seed, self.broken_reset = broken_seed, broken_reset
+        self.calls = 0
         self.seeds = np.zeros(num_envs, np.int64)
         self.place = np.zeros(num_envs)
         self.steps = np.zeros(num_envs, np.int64)
@@ -63,6 +64,7 @@ class Corridor:
     def step(self, actions):
         assert actions.shape == (self.num_envs, 1)
         assert np.isfinite(actions).all()
+        self.calls += 1
         live = ~self.ended
         self.steps += live
         if self.broken_seed in self.seeds[live & (self.steps >= 2)]:

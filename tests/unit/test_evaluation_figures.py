@@ -120,6 +120,6 @@ def test_table_has_a_part_for_each_stage():
     names = [row.name for row in table_rows(report)]
     assert [name for name in names if not name.startswith(" ")] == [
         *("one", "success", "mean length", "crashes"),
-        *("two", "success", "mean length", "crashes", "foreign"),
+        *("two", "success", "mean length", "crashes", "foreign instruction"),
         *("all stages", "success", "mean length", "crashes"),
     ]

@@ -125,7 +125,7 @@ class Follower(Expert):
 
 @pytest.fixture(scope="module")
 def tabletop():
-    return TabletopVectorEnv(32, "basic_navigation")
+    return TabletopVectorEnv(32, "basic_navigation", cameras=[])
 
 
 def tabletop_report(environment, agent, *conditions, episodes=64):
@@ -154,8 +154,8 @@ def test_swapped_success_is_low_for_who_does_not_listen(tabletop):
 
     def remembering(*, seed, options=None):
         """Tell the deaf expert which seeds its rows were reset from."""
-        rows = range(32) if options is None else np.flatnonzero(options["reset_mask"])
-        deaf.begin(list(rows), [int(seed[row]) for row in rows])
+        rows = list(range(32)) if options is None else np.flatnonzero(options["reset_mask"]).tolist()
+        deaf.begin(rows, [int(seed[row]) for row in rows])
         return reset(seed=seed, options=options)
 
     tabletop.reset = remembering
@@ -169,7 +169,7 @@ def test_swapped_success_is_low_for_who_does_not_listen(tabletop):
 def test_tabletop_episodes_do_not_depend_on_the_number_of_rows():
     results = []
     for num_envs in (1, 3, 8):
-        environment = TabletopVectorEnv(num_envs, "basic_navigation")
+        environment = TabletopVectorEnv(num_envs, "basic_navigation", cameras=[])
         success = Success(lambda n, made=environment: made, split="test", episodes=9, num_envs=8, conditions=CONDITIONS)
         results.append([replace(episode) for episode in success(Follower(environment)).episodes])
     assert results[0] == results[1] == results[2]

@@ -74,6 +74,13 @@ def test_idle_rows_are_never_asked_and_others_plan_on_their_own_clock(num_envs):
     assert [episode.length for episode in episodes] == [1, 2, 3, 4, 4]
 
 
+def test_an_ended_row_goes_on_at_once_with_the_next_seed():
+    environment = Corridor(2)
+    play(CountingAgent(chunk=1), environment, range(5))
+    # lengths 1, 2, 3, 4, 4. Row 0 plays episodes 0, 2 and 4 in 1 + 3 + 4 steps, row 1 episodes 1 and 3 in 2 + 4
+    assert environment.calls == 8
+
+
 def test_told_words_replace_the_instruction_but_not_the_goal():
     agent = CountingAgent(chunk=1)
     episodes = play(agent, Corridor(2), [1, 2], instructions=["", "sing"])

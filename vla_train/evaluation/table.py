@@ -85,7 +85,8 @@ def _rows(metrics: Mapping[str, object], reasons: Mapping[str, object]) -> list[
     for name, (title, form) in NUMBERS.items():
         if name in numbers:
             rows.append(Row(title, form.format(numbers[name]), _detail(numbers, name)))
-    return rows + [Row(name, "not applicable", str(reason)) for name, reason in reasons.items()]
+    titles = {name: RATES.get(f"{name}/success", RATES.get(name, name)) for name in reasons}
+    return rows + [Row(titles[name], "not applicable", str(reason)) for name, reason in reasons.items()]
 
 
 def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -> Row:
