@@ -98,9 +98,11 @@ def test_a_folder_that_cannot_be_written_is_told(folder, tmp_path):
 
 
 def test_a_stop_is_heeded_while_decoding(folder, tmp_path):
-    with stopping.handlers(), pytest.raises(Interrupted):
+    reader, processor = CountingReader(folder), toy_processor(folder)
+    with stopping.handlers():
         os.kill(os.getpid(), signal.SIGTERM)
-        open_cache(tmp_path / "cache", CountingReader(folder), toy_processor(folder))
+        with pytest.raises(Interrupted):
+            open_cache(tmp_path / "cache", reader, processor)
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 

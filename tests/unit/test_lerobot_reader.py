@@ -159,7 +159,7 @@ def test_an_action_outside_the_choices_is_named(tmp_path):
 def test_no_folder_and_an_empty_folder(tmp_path):
     with pytest.raises(DataError, match="there is no such folder"):
         read_metadata(tmp_path / "nowhere")
-    with pytest.raises(DataError, match="has no meta/info.json"):
+    with pytest.raises(DataError, match="has no meta/info"):
         read_metadata(tmp_path)
 
 
