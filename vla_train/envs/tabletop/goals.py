@@ -108,7 +108,7 @@ def by_kind(
     functions = list(dict.fromkeys(table[kind] for kind in kinds))
     result = functions[0](state, goals)
     for function in functions[1:]:
-        mine = np.isin(goals.kind, [kind for kind in kinds if table[kind] is function])
+        mine = np.logical_or.reduce([goals.kind == kind for kind in kinds if table[kind] is function])
         result = np.where(mine[:, None] if result.ndim > 1 else mine, function(state, goals), result)
     return result
 

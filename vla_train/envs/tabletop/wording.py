@@ -12,6 +12,7 @@ from vla_train.envs.tabletop.draws import Draw
 from vla_train.envs.tabletop.goals import DIRECTION_NAMES, REGION_NAMES, Goals, Kind, make_goal, place_name
 from vla_train.envs.tabletop.stages import Stage
 from vla_train.envs.tabletop.state import State
+from vla_train.envs.tabletop.world import object_name
 from vla_train.errors import WorldError
 from vla_train.seeds import counter_uniform
 
@@ -19,17 +20,12 @@ from vla_train.seeds import counter_uniform
 def word(state: State, stage: Stage, goals: Goals, tasks: np.ndarray, split: str) -> list[Goal]:
     """The goals of all rows in the words that their seeds choose."""
     draw = counter_uniform(state.seed, Draw.TEMPLATE, 1)[:, 0]
-    table = grammar.templates(split)
+    table, rows = grammar.templates(split), np.arange(len(draw))
+    colour, shape = state.colour[rows, goals.slot], state.shape[rows, goals.slot]
+    columns = (array.tolist() for array in (goals.kind, colour, shape, goals.place, tasks, draw))
     return [
-        _goal(
-            int(goals.kind[row]),
-            slot_names(state, row)[goals.slot[row]],
-            int(goals.place[row]),
-            stage.tasks[tasks[row]],
-            table,
-            u,
-        )
-        for row, u in enumerate(draw)
+        _goal(kind, object_name(c, s), place, stage.tasks[task], table, u)
+        for kind, c, s, place, task, u in zip(*columns, strict=True)
     ]
 
 
@@ -72,9 +68,9 @@ def to_arrays(state: State, rows: Sequence[int] | np.ndarray, goals: Sequence[Go
 
 
 @cache
-def _code(kind_name: str, object_name: str, place: str) -> tuple[int, int, int, int]:
+def _code(kind_name: str, named: str, place: str) -> tuple[int, int, int, int]:
     """Kind, colour, shape and place as numbers; 0 where the kind has none."""
     kind = Kind[kind_name.upper()]
     if kind == Kind.GO_REGION:
         return kind, -1, -1, REGION_NAMES.index(place)
-    return kind, *parse_name(object_name), DIRECTION_NAMES.index(place) if kind == Kind.PUSH else 0
+    return kind, *parse_name(named), DIRECTION_NAMES.index(place) if kind == Kind.PUSH else 0
