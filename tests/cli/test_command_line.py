@@ -105,6 +105,7 @@ def test_a_mistake_is_one_message_and_quick():
         (["--steps=3"], "written without dashes"),
         (["--experimental-rerun=job.pickle"], "no such option"),
         (["--config-dir=nowhere"], "nowhere"),
+        (["-m", "seed=0,1", "output=/dev/null/runs"], "output folder cannot be written"),
         (["modle=film_cnn", "model=nothing"], "model=nothing"),
     ],
 )
