@@ -18,6 +18,7 @@ MANIFEST = "manifest.json"
 _KEYS = {"schema", "step", "files", "checksum"}
 _LARGEST_MANIFEST = 1 << 20  # bytes
 _LARGEST_TEXT = 1 << 28
+_CHUNK = 1 << 22  # large, so that a hashing thread seldom asks for the interpreter's lock
 
 
 class TornCheckpointError(CheckpointError):
@@ -25,30 +26,34 @@ class TornCheckpointError(CheckpointError):
 
 
 class FolderWriter:
-    """Writes files into a folder. Each is hashed in a thread while it is synced and the next ones are written."""
+    """Writes files into a folder. Each is hashed and synced in threads while the next ones are written."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._hashes: dict[str, Future[dict[str, Any]]] = {}
-        self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="checkpoint")
+        self._synced: list[Future[None]] = []
+        # As many threads as files: syncs that wait together share one commit of the file system's journal.
+        self._threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="checkpoint")
 
     def tensors(self, name: str, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
         path = self._path(name)
         save_file(dict(tensors), path, metadata)
         path.chmod(path.parent.stat().st_mode & 0o666)  # safetensors makes files that only their owner may read
-        self._hash(name)
+        self._written(name, path)
 
     def text(self, name: str, text: str) -> None:
-        self._path(name).write_text(text, encoding="utf-8", newline="")
-        self._hash(name)
+        path = self._path(name)
+        path.write_text(text, encoding="utf-8", newline="")
+        self._written(name, path)
 
     def finish(self, step: int) -> None:
-        """Sync every file, write the manifest, sync the folders: after this a rename makes the folder stand for good."""
-        for name in self._hashes:
-            sync(self._path(name))
+        """Write the manifest and wait until everything has reached the disk: after this a rename makes the folder stand."""
         entries = {name: entry.result() for name, entry in self._hashes.items()}
-        self._path(MANIFEST).write_text(_manifest_text({"schema": SCHEMA, "step": step, "files": entries}), encoding="utf-8")
-        sync(self._path(MANIFEST))
+        path = self._path(MANIFEST)
+        path.write_text(_manifest_text({"schema": SCHEMA, "step": step, "files": entries}), encoding="utf-8")
+        self._synced.append(self._threads.submit(sync, path))
+        for synced in self._synced:
+            synced.result()
         for folder in {self._path(name).parent for name in entries} | {self.folder}:
             sync(folder)
 
@@ -60,8 +65,9 @@ class FolderWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _hash(self, name: str) -> None:
-        self._hashes[name] = self._threads.submit(_entry, self._path(name))
+    def _written(self, name: str, path: Path) -> None:
+        self._synced.append(self._threads.submit(sync, path))
+        self._hashes[name] = self._threads.submit(_entry, path)
 
 
 def sync(path: Path) -> None:
@@ -145,9 +151,13 @@ def _checksum(manifest: dict[str, Any]) -> str:
 
 
 def _entry(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"sha256": digest, "size": file.tell()}
+    digest, size = hashlib.sha256(), 0
+    buffer = memoryview(bytearray(min(path.stat().st_size, _CHUNK) + 1))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            size += count
+    return {"sha256": digest.hexdigest(), "size": size}
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -156,8 +156,8 @@ def _fill(folder: Path, step: int, policy: Mapping[str, Tensor], texts: Mapping[
     rest, aliases = share(tensors, among)
     writer = FolderWriter(folder)
     try:
+        writer.tensors(STATE_TENSORS, rest)  # first, for it is the largest and its hash takes longest
         writer.tensors(POLICY, weights, {"format": "pt", "aliases": json.dumps(weight_aliases)})
-        writer.tensors(STATE_TENSORS, rest)
         writer.text(STATE, json.dumps({"tree": tree, "aliases": aliases}, allow_nan=False))
         for name, text in texts.items():
             writer.text(name, text)
