@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, VectorEnv
 
+from vla_train.envs.babyai import BabyAIVectorEnv
 from vla_train.envs.tabletop import TabletopVectorEnv
 from vla_train.errors import WorldError
 from vla_train.seeds import seeds
@@ -20,6 +21,8 @@ ENVIRONMENTS: dict[str, Make] = {
     "tabletop manipulation": lambda n: TabletopVectorEnv(n, "simple_manipulation"),
     "tabletop discrete": lambda n: TabletopVectorEnv(n, "simple_manipulation", actions="discrete"),
     "tabletop held-out pairs": lambda n: TabletopVectorEnv(n, "basic_navigation", split="pairs", cameras=[]),
+    "babyai pixels": lambda n: BabyAIVectorEnv(n),
+    "babyai symbols": lambda n: BabyAIVectorEnv(n, level="PutNextLocal", view="symbolic"),
 }
 FEATURES = {"alternatives", "first_touched", "expert", "scene", "describe"}
 

@@ -258,3 +258,16 @@ def test_the_faster_bot_acts_as_the_librarys(level):
             env.step(action)
             episode.step(action)
         assert episode.success
+
+
+def test_the_scene_is_described_from_where_the_agent_stands():
+    env = BabyAIVectorEnv(1, level="PutNextLocal")
+    env.reset(seed=[0])
+    world = env.episodes[0].env
+    words = env.describe()[0]
+    assert words.startswith(("facing east, carrying nothing", "facing south", "facing west", "facing north"))
+    assert words.count(" a ") == 8
+    while world.grid.get(*world.front_pos) is None or world.grid.get(*world.front_pos).type == "wall":
+        env.step(env.expert_action())
+    thing = world.grid.get(*world.front_pos)
+    assert f"a {thing.color} {thing.type} 1 ahead" in env.describe()[0]

@@ -208,10 +208,20 @@ except errors.VlaTrainError as error:
 """
 
 
-def start(output, gate="none"):
-    """A process that makes a dataset of 800 episodes, slowly; with a gate it waits in its first step until that file exists."""
-    command = [sys.executable, "-c", SLOW, str(output), str(gate)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def start():
+    """Starts processes that make a dataset of 800 episodes, slowly; with a gate they wait in a step until that file exists."""
+    begun = []
+
+    def begin(output, gate="none"):
+        command = [sys.executable, "-c", SLOW, str(output), str(gate)]
+        begun.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return begun[-1]
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
 
 
 def wait_for(folder, pattern):
@@ -221,7 +231,7 @@ def wait_for(folder, pattern):
         time.sleep(0.02)
 
 
-def test_two_processes_make_a_dataset_once(tmp_path):
+def test_two_processes_make_a_dataset_once(tmp_path, start):
     gate = tmp_path / "gate"
     first = start(tmp_path, gate)
     wait_for(tmp_path, "datasets/.slow-*.partial")
@@ -236,7 +246,7 @@ def test_two_processes_make_a_dataset_once(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 75), (signal.SIGINT, 130)])
-def test_what_an_interrupted_run_left_is_made_anew(tmp_path, number, code):
+def test_what_an_interrupted_run_left_is_made_anew(tmp_path, start, number, code):
     process = start(tmp_path)
     wait_for(tmp_path, "datasets/.slow-*.partial/data/*/*")
     os.kill(process.pid, number)

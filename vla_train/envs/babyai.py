@@ -7,6 +7,7 @@ implementation of the package ``minigrid``. See docs/babyai.md for what is obser
 import difflib
 import json
 import re
+import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -130,16 +131,10 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         return [""] * self.num_envs
 
     def describe(self) -> list[str]:
-        """What the agent carries and sees: "facing east, carrying nothing; sees a red ball 3 ahead and 1 left"."""
+        """The whole scene as the agent would say it: "facing east, carrying nothing; a red ball 3 ahead and 1 left, ..."."""
         from vla_train.envs import babyai_view
 
-        words = []
-        for episode in self.episodes:
-            held = episode.env.carrying
-            carrying = f"the {held.color} {held.type}" if held is not None else "nothing"
-            sight = babyai_view.describe(episode.codes)
-            words.append(f"facing {HEADINGS[episode.direction]}, carrying {carrying}; sees {sight}")
-        return words
+        return [f"facing {HEADINGS[episode.direction]}, {babyai_view.describe(episode.env)}" for episode in self.episodes]
 
     def get_scenes(self) -> list[dict[str, Any]]:
         """Level, seed, goal and the actions so far: the library's worlds are set up again by replaying them."""
@@ -182,14 +177,14 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         self.single_observation_space = spaces.Dict(
             images=spaces.Dict(view=spaces.Box(0, 255, (image.height, image.width, image.channels), np.uint8)),
             state=spaces.Box(0, 1, (4,), np.float32),
-            instruction=spaces.Text(1000),
+            instruction=spaces.Text(1000, charset=string.ascii_letters + " ,"),
         )
         self.single_action_space = spaces.MultiDiscrete([len(ACTIONS)])
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, self.num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, self.num_envs)
 
     def _observation(self) -> RawObservation:
-        image = self._view.show(np.stack([episode.codes for episode in self.episodes]))
+        image = self._view.show(np.array([episode.codes for episode in self.episodes], order="C"))
         state = np.eye(4, dtype=np.float32)[[episode.direction for episode in self.episodes]]
         return {"images": {"view": image}, "state": state, "instruction": [episode.goal.instruction for episode in self.episodes]}
 

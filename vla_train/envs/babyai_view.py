@@ -1,16 +1,16 @@
 """What a BabyAI agent sees: tiles as codes (object type, colour, state), as pixels, and in words."""
 
 import functools
+from typing import Any
 
 import numpy as np
-from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_COLOR, IDX_TO_OBJECT, OBJECT_TO_IDX, STATE_TO_IDX
+from minigrid.core.constants import COLOR_TO_IDX, IDX_TO_OBJECT, OBJECT_TO_IDX, STATE_TO_IDX
 from minigrid.core.grid import Grid
 from minigrid.core.world_object import WorldObj
 
 from vla_train.spec import ImageSpec
 
 SYMBOLS = (len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX))  # how many codes each channel has
-_THINGS = [OBJECT_TO_IDX[kind] for kind in ("door", "key", "ball", "box")]
 
 
 class View:
@@ -50,13 +50,20 @@ def _draw_tiles(pixels: int) -> tuple[np.ndarray, np.ndarray]:
     return plain, with_agent
 
 
-def describe(codes: np.ndarray) -> str:
-    """The objects in sight: "a red ball 3 ahead and 1 left, a grey door 5 ahead", or "nothing"."""
-    size, seen = len(codes), []
-    for y, x in np.argwhere(np.isin(codes[..., 0], _THINGS)):
-        ahead, side = size - 1 - int(y), int(x) - size // 2
-        if ahead == 0 and side == 0:  # what the agent carries is drawn where it stands
+def describe(env: Any) -> str:
+    """What the agent carries, and every object of the scene by its place: "carrying nothing; a grey door 5 ahead and 1 left"."""
+    held = env.carrying
+    found = []
+    for index, thing in enumerate(env.grid.grid):
+        if thing is None or thing.type not in ("door", "key", "ball", "box"):
             continue
-        where = f"{ahead} ahead" + (f" and {abs(side)} {'right' if side > 0 else 'left'}" if side else "")
-        seen.append(f"a {IDX_TO_COLOR[int(codes[y, x, 1])]} {IDX_TO_OBJECT[int(codes[y, x, 0])]} {where}")
-    return ", ".join(seen) or "nothing"
+        offset = np.array([index % env.width, index // env.width]) - np.asarray(env.agent_pos)
+        ahead, right = int(offset @ env.dir_vec), int(offset @ env.right_vec)
+        parts = [_distance(ahead, "ahead", "behind"), _distance(right, "right", "left")]
+        found.append(f"a {thing.color} {thing.type} {' and '.join(part for part in parts if part)}")
+    carrying = f"the {held.color} {held.type}" if held is not None else "nothing"
+    return f"carrying {carrying}; " + (", ".join(found) or "nothing else is there")
+
+
+def _distance(steps: int, forth: str, back: str) -> str:
+    return f"{abs(steps)} {forth if steps > 0 else back}" if steps else ""
