@@ -98,11 +98,13 @@ def test_a_folder_that_cannot_be_written_is_told(folder, tmp_path):
 
 
 def test_a_stop_is_heeded_while_decoding(folder, tmp_path):
-    reader, processor = CountingReader(folder), toy_processor(folder)
-    with stopping.handlers():
-        os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(Interrupted):
-            open_cache(tmp_path / "cache", reader, processor)
+    class StoppedReader(CountingReader):
+        def frames(self, cameras):
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield from super().frames(cameras)
+
+    with stopping.handlers(), pytest.raises(Interrupted):
+        open_cache(tmp_path / "cache", StoppedReader(folder), toy_processor(folder))
     assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
 
 
