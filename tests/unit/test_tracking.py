@@ -51,7 +51,8 @@ def test_rows_are_there_at_once_and_columns_may_grow(tmp_path: Path) -> None:
 def test_a_step_stands_once(tmp_path: Path) -> None:
     log = tracker(tmp_path)
     log.write(10, {"loss": 0.123456789})
-    log.write(10, {"loss": 1.0})  # shorter than before: nothing of the old row is left behind
+    log.write(10, {"loss": 1.0})
+    assert jsonl(tmp_path) == csv_rows(tmp_path) == [{"step": 10, "loss": 1.0}]  # nothing of the longer row is left behind
     log.write(10, {"success": 0.5})
     log.write(20, {"loss": 2.0})
     expected = [{"step": 10, "loss": 1.0, "success": 0.5}, {"step": 20, "loss": 2.0}]
