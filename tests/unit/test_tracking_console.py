@@ -29,7 +29,8 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         console.start(2000)
         console.message("run folder: outputs/x")
         console.update(500, ROW)
-        console.update(1000, {"evaluation/held_out/loss": 0.5, "evaluation/success": 0.931})
+        console.update(1000, {"evaluation/held_out/loss": 0.5, "evaluation/success_low": 0.9, "evaluation/success": 0.931})
+        console.update(1500, {"evaluation/surprise": 3.0})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "run folder: outputs/x"
     assert re.fullmatch(
@@ -37,8 +38,9 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         r"data wait   0.3 %  memory 0.50 GB  \d+:\d\d left",
         lines[1],
     )
-    assert lines[2] == "  1000/2000   50 %  evaluation:  success 93.1 %  held out/loss 0.5"
-    assert len(lines) == 3
+    assert lines[2] == "  1000/2000   50 %  evaluation:  success 93.1 %  held out loss 0.5"
+    assert lines[3] == "  1500/2000   75 %  evaluation:  surprise 3"
+    assert len(lines) == 4
 
 
 def test_none_is_silent(capsys: pytest.CaptureFixture[str]) -> None:

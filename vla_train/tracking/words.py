@@ -14,7 +14,15 @@ _SHOWN = {  # what is shown of training, by the last part of its name
     "data_wait": "data wait",
     "memory_gb": "memory",
 }
-_NARROW = 6  # numbers of an evaluation that are shown
+_HEADLINE = (  # what is shown of an evaluation; all of it is in the files
+    "success",
+    "swapped/success",
+    "foreign/success",
+    "empty/success",
+    "held_out/loss",
+    "held_out/action_accuracy",
+    "length",
+)
 
 
 @dataclass(frozen=True)
@@ -30,10 +38,10 @@ def training(metrics: Mapping[str, float]) -> list[Shown]:
 
 
 def evaluation(metrics: Mapping[str, float]) -> list[Shown]:
-    """What is shown of an evaluation: its first numbers, success before all others."""
+    """The headline of an evaluation; of one that has no such metric, the first few. [] for a training row."""
     found = {name.removeprefix(EVALUATION): value for name, value in metrics.items() if name.startswith(EVALUATION)}
-    first = sorted(found, key=lambda name: (name != "success", not name.startswith("success")))
-    return [Shown(name.replace("_", " "), number(name, found[name])) for name in first[:_NARROW]]
+    names = [name for name in _HEADLINE if name in found] or list(found)[: len(_HEADLINE)]
+    return [Shown(name.replace("_", " ").replace("/", " "), number(name, found[name])) for name in names]
 
 
 def number(name: str, value: float) -> str:
