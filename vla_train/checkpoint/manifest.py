@@ -26,12 +26,11 @@ class TornCheckpointError(CheckpointError):
 
 
 class FolderWriter:
-    """Writes files into a folder. Each is hashed and synced in threads while the next ones are written."""
+    """Writes files into a folder. Each is hashed in a thread while the next ones are written; all are synced together."""
 
     def __init__(self, folder: Path):
         self.folder = folder
         self._hashes: dict[str, Future[dict[str, Any]]] = {}
-        self._synced: list[Future[None]] = []
         # As many threads as files: syncs that wait together share one commit of the file system's journal.
         self._threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="checkpoint")
 
@@ -48,12 +47,14 @@ class FolderWriter:
 
     def finish(self, step: int) -> None:
         """Write the manifest and wait until everything has reached the disk: after this a rename makes the folder stand."""
+        # Not earlier: a file that is created while another is synced waits for the journal.
+        synced = [self._threads.submit(sync, self._path(name)) for name in self._hashes]
         entries = {name: entry.result() for name, entry in self._hashes.items()}
+        for done in synced:
+            done.result()
         path = self._path(MANIFEST)
         path.write_text(_manifest_text({"schema": SCHEMA, "step": step, "files": entries}), encoding="utf-8")
-        self._synced.append(self._threads.submit(sync, path))
-        for synced in self._synced:
-            synced.result()
+        sync(path)
         for folder in {self._path(name).parent for name in entries} | {self.folder}:
             sync(folder)
 
@@ -66,7 +67,6 @@ class FolderWriter:
         return path
 
     def _written(self, name: str, path: Path) -> None:
-        self._synced.append(self._threads.submit(sync, path))
         self._hashes[name] = self._threads.submit(_entry, path)
 
 
