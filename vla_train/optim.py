@@ -1,6 +1,7 @@
 """The only place where a gradient step happens, and the schedules and averages that go with it."""
 
 import copy
+import itertools
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -129,7 +130,7 @@ def _split(batches: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:
     bounds = [size * part // parts for part in range(parts + 1)]
     if parts == 1:
         return [batches]
-    spans = [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False) if stop > start]
+    spans = [slice(start, stop) for start, stop in itertools.pairwise(bounds) if stop > start]
     return [tuple(batch[span] for batch in batches) for span in spans]
 
 
@@ -153,7 +154,8 @@ class Average:
             return
         self._updates += 1
         decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
-        averages, sources = list(self.policy.parameters()), list(self._source.parameters())
+        averages: list[Tensor] = list(self.policy.parameters())
+        sources: list[Tensor] = list(self._source.parameters())
         torch._foreach_lerp_(averages, sources, 1.0 - decay)
         for average, source in zip(self.policy.buffers(), self._source.buffers(), strict=True):
             average.copy_(source)

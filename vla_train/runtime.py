@@ -45,6 +45,6 @@ def _device(name: str) -> torch.device:
     except RuntimeError as error:
         raise UsageError(f"runtime.device={name} is not a device; use auto, cpu, cuda or cuda:N") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        found = torch.cuda.device_count()
-        raise UsageError(f"runtime.device={name}: this machine has {found or 'no'} CUDA device(s) that torch sees; use device=cpu")
+        found = torch.cuda.device_count() or "no"
+        raise UsageError(f"runtime.device={name}: torch sees {found} CUDA device(s) on this machine; use device=cpu")
     return device

@@ -56,7 +56,8 @@ def counter_uniform(seed: np.ndarray, draw: int, size: int) -> np.ndarray:
 
 def counter_integers(seed: np.ndarray, draw: int, size: int, high: np.ndarray | int) -> np.ndarray:
     """Integers int64 [n, size] in [0, high); ``high`` is one number or one for each row [n, 1]."""
-    return np.floor(counter_uniform(seed, draw, size) * high).astype(np.int64)
+    numbers: np.ndarray = np.floor(counter_uniform(seed, draw, size) * high).astype(np.int64)
+    return numbers
 
 
 def seed_everything(seed: int) -> None:

@@ -57,7 +57,9 @@ class Workplace:
         """The run folder of a finished run."""
         return run_folder(self.run("vla-train", *words, expect=expect))
 
-    def interrupt(self, *words: str, when: Callable[[Path], bool], sign: signal.Signals = signal.SIGTERM) -> tuple[Path, int, str]:
+    def interrupt(
+        self, *words: str, when: Callable[[Path], bool], sign: signal.Signals = signal.SIGTERM
+    ) -> tuple[Path, int, str]:
         """Start a run, send it a signal once ``when(run folder)`` holds; returns run folder, exit code and what it printed."""
         process = self.start("vla-train", *words)
         assert process.stdout is not None

@@ -56,7 +56,8 @@ def test_a_loaded_agent_acts(trained):
 
 
 def test_init_starts_from_the_weights_of_another_run(workplace, trained):
-    run = workplace.train("name=init", f"init={trained}", "steps=1", "every.evaluate=0", "optimizer.lr=1e-12", "optimizer.warmup=0")
+    still = ["optimizer.lr=1e-12", "optimizer.warmup=0"]
+    run = workplace.train("name=init", f"init={trained}", "steps=1", "every.evaluate=0", *still)
     from safetensors.torch import load_file
 
     before, after = (load_file(folder / "checkpoints/last/policy.safetensors") for folder in (trained, run))
@@ -64,7 +65,8 @@ def test_init_starts_from_the_weights_of_another_run(workplace, trained):
 
 
 def test_a_sweep_runs_every_combination(workplace):
-    printed = workplace.run("vla-train", "-m", "model=transformer,film_cnn", "seed=0,1", "steps=1", "every.evaluate=0", "name=sweep")
+    grid = ["-m", "model=transformer,film_cnn", "seed=0,1"]
+    printed = workplace.run("vla-train", *grid, "steps=1", "every.evaluate=0", "name=sweep")
     folders = [line for line in printed.splitlines() if "run folder: " in line]
     assert len(folders) == 4
     assert len(set(folders)) == 4
@@ -91,9 +93,8 @@ def flip(path: Path) -> None:
         (["init=nowhere"], 4, "nowhere"),
         (["head=categorical"], 2, "regression"),
         (["evaluation.best=sucess", "steps=2", "every.evaluate=1"], 2, "sucess"),
-        (["optimizer.lr=1e30", "steps=40", "every.evaluate=0"], 5, "batch"),
     ],
-    ids=["no dataset", "no device", "nothing to resume", "nothing to start from", "head", "metric", "diverged"],
+    ids=["no dataset", "no device", "nothing to resume", "nothing to start from", "head", "metric"],
 )
 def test_mistakes_get_one_message_and_their_exit_code(workplace, words, code, said):
     printed = workplace.run("vla-train", "name=mistake", *words, expect=code)
@@ -116,7 +117,9 @@ def test_a_flipped_bit_is_found(workplace, trained, tmp_path):
 
 
 def test_a_bad_batch_is_kept(workplace):
-    printed = workplace.run("vla-train", "name=diverged", "optimizer.lr=1e30", "steps=40", "every.evaluate=0", "every.save=1", expect=5)
+    words = ["optimizer.lr=1e30", "steps=40", "every.evaluate=0", "every.save=1"]
+    printed = workplace.run("vla-train", "name=diverged", *words, expect=5)
     run = Path(next(line.split("run folder: ")[1] for line in printed.splitlines() if "run folder: " in line))
+    assert "bad_batch" in printed
     assert list((run / "bad_batch").iterdir())
     assert (run / "checkpoints" / "last" / "policy.safetensors").exists()

@@ -33,7 +33,8 @@ def make_policy() -> Policy:
         encoder.pop(key)
     built = target(spec=SPEC, image_specs=dict(SPEC.images), vocabulary_size=300, max_tokens=8, **encoder | {"width": 16})
     head = configuration.resolve_target("vla_train.models.heads.regression.RegressionHead", "head")
-    return Policy(built, head(built.feature_size, SPEC.action, SPEC.chunk, loss="l1", hidden=32), Normalizer(3, SPEC.action), SPEC)
+    chunk_head = head(built.feature_size, SPEC.action, SPEC.chunk, loss="l1", hidden=32)
+    return Policy(built, chunk_head, Normalizer(3, SPEC.action), SPEC)
 
 
 def make_paradigm(name: str, progress: Progress | None = None):

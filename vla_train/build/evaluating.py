@@ -44,7 +44,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         report = report.merged(evaluator(agent))
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stage": stage.name, "seeds": config["seeds"], **changes, **used}
     folder = _output(saved, config["output"])
-    paths = write_report(folder, report, facts, fps=processor.spec.rate)
+    paths = write_report(folder, report, facts, fps=max(processor.spec.rate, 4.0))  # a slower video is tiresome
     print_report(report)
     for name, path in paths.items():
         print(f"{name}: {path}")

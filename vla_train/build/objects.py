@@ -137,7 +137,7 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
     Raises:
         CheckpointError: it is torn, altered, too new, or names what may not be built.
     """
-    saved = checkpoint.read(checkpoint.resolve(Path(path)))
+    saved = checkpoint.read(Path(path))
     _, processor, policy = load_policy(saved)
     return Agent(policy.to(device), processor, device=torch.device(device))
 
