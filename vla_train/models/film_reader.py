@@ -1,4 +1,4 @@
-"""``stem=film_conv``: convolutions that know the instruction, and a few queries that read their cells."""
+"""``stem=film_conv``: convolutions that know the instruction, and glimpses at them, each directed by the one before."""
 
 from collections.abc import Mapping
 
@@ -7,17 +7,31 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla_train.models.attention import CrossAttentionBlock
+from vla_train.models.attention import SelfAttentionBlock
+from vla_train.models.glimpse import Glimpse
 from vla_train.models.language import LanguageEncoder, crop
-from vla_train.models.vision import FilmConvStem, GridPositions, grid_of
+from vla_train.models.vision import FilmConvStem, grid_of
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 
 
-class FilmReader(nn.Module):
-    """Queries, started by the state, read the words, then in ``layers`` steps the cells of their frame's pictures.
+class Layer(nn.Module):
+    """One glimpse at every camera, and what is known after it."""
 
-    With a window, the queries of the present frame then read those of all frames.
+    def __init__(self, known: int, width: int, grids: Mapping[str, tuple[int, int]], queries: int) -> None:
+        super().__init__()
+        self.glimpses = nn.ModuleDict({name: Glimpse(known, width, grid, queries) for name, grid in grids.items()})
+        self.learn = nn.Linear(known + len(grids) * queries * (width + 2), known)
+
+    def forward(self, known: Float[Tensor, "n f"], cells: Mapping[str, Tensor]) -> Float[Tensor, "n f"]:
+        seen = [glimpse(known, cells[name]) for name, glimpse in self.glimpses.items()]
+        return functional.relu(self.learn(torch.cat((known, *seen), -1)))
+
+
+class FilmReader(nn.Module):
+    """Sentence and state direct the first of ``layers`` glimpses at the frame; the head reads what was known at every step.
+
+    With a window, a transformer block over its frames adds what the newest one makes of those before it.
     """
 
     vision_sees_language = True
@@ -37,50 +51,49 @@ class FilmReader(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
+        known = 2 * width
         self.language = LanguageEncoder(vocabulary_size, max_tokens, width, num_heads, dropout)
         self.stems = nn.ModuleDict(
             {name: FilmConvStem(image, width, width, blocks=blocks) for name, image in image_specs.items()}
         )
-        self.positions = nn.ModuleDict({name: GridPositions(grid_of(stem), width) for name, stem in self.stems.items()})
-        self.norms = nn.ModuleDict({name: nn.LayerNorm(width) for name in image_specs})
-        self.state = nn.Linear(spec.state_size, width) if spec.state_size else None
-        self.queries = nn.Parameter(torch.randn(queries, width))
-        self.listen = CrossAttentionBlock(width, num_heads, dropout)
-        self.look = nn.ModuleList(CrossAttentionBlock(width, num_heads, dropout) for _ in range(layers if image_specs else 0))
-        self.ages = nn.Parameter(0.5 * torch.randn(spec.history, 1, width)) if spec.history > 1 else None
-        self.recall = CrossAttentionBlock(width, num_heads, dropout) if spec.history > 1 else None
-        self.norm = nn.LayerNorm(width)
-        self.feature_size = queries * width
+        grids = {name: grid_of(stem) for name, stem in self.stems.items()}
+        self.begin = nn.Linear(width + spec.state_size, known)
+        self.layers = nn.ModuleList(Layer(known, width, grids, queries) for _ in range(layers if grids else 1))
+        self.dropout = nn.Dropout(dropout)
+        size = (len(self.layers) + 1) * known
+        self.window = FrameWindow(size, known, spec.history, num_heads, dropout) if spec.history > 1 else None
+        self.feature_size = size + (known if spec.history > 1 else 0)
 
     def forward(self, observation: Observation) -> Features:
         """Leading dimension: b only."""
         batch, history = observation.present.shape
-        tokens, mask = crop(observation.tokens, observation.token_mask)
-        words, sentence = self.language(tokens, mask)
-        queries = self.listen(self.queries.expand(batch, -1, -1), words, mask).repeat_interleave(history, 0)
-        if self.state is not None:
-            queries = queries + self.state(observation.state.flatten(0, 1))[:, None]
-        vision = None
-        if self.stems:
-            asked = sentence.repeat_interleave(history, 0)
-            cells = [self._cells(name, observation.images[name].flatten(0, 1), asked) for name in self.stems]
-            vision = torch.cat(cells, 1) if len(cells) > 1 else cells[0]
-            for block in self.look:
-                queries = block(queries, vision)
-            vision = vision[history - 1 :: history]
-        fused = self._recall(queries.unflatten(0, (batch, history)), observation.present)
-        language = functional.pad(words, (0, 0, 0, observation.tokens.shape[1] - words.shape[1]))
-        return Features(fused=fused, vision=vision, language=language)
+        words, sentence = self.language(*crop(observation.tokens, observation.token_mask))
+        asked = sentence.repeat_interleave(history, 0)
+        cells = {
+            name: stem(observation.images[name].flatten(0, 1), asked).flatten(2).transpose(1, 2)
+            for name, stem in self.stems.items()
+        }
+        known = [functional.relu(self.begin(torch.cat((asked, observation.state.flatten(0, 1)), -1)))]
+        for layer in self.layers:
+            known.append(layer(known[-1], cells))
+        frames = self.dropout(torch.cat(known, -1)).view(batch, history, -1)
+        return Features(
+            fused=frames[:, -1] if self.window is None else self.window(frames, observation.present),
+            vision=torch.cat([cell[history - 1 :: history] for cell in cells.values()], 1) if cells else None,
+            language=functional.pad(words, (0, 0, 0, observation.tokens.shape[1] - words.shape[1])),
+        )
 
-    def _cells(self, name: str, image: Tensor, sentence: Tensor) -> Float[Tensor, "n p d"]:
-        cells = self.stems[name](image, sentence).flatten(2).transpose(1, 2)
-        return self.norms[name](cells) + self.positions[name]()  # type: ignore[no-any-return]
 
-    def _recall(self, queries: Float[Tensor, "b k q d"], present: Bool[Tensor, "b k"]) -> Float[Tensor, "b f"]:
-        """What the newest frame's queries make of the window; absent frames are not looked at."""
-        now: Tensor = queries[:, -1]
-        if self.recall is not None and self.ages is not None:
-            memory = (queries + self.ages).flatten(1, 2)
-            seen = torch.cat((present[:, :-1], torch.ones_like(present[:, -1:])), 1)
-            now = self.recall(now, memory, seen.repeat_interleave(queries.shape[2], 1))
-        return self.norm(now).flatten(1)  # type: ignore[no-any-return]
+class FrameWindow(nn.Module):
+    """The newest frame's features, and beside them what attention over the window's present frames makes of it."""
+
+    def __init__(self, size: int, width: int, history: int, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.enter = nn.Linear(size, width)
+        self.ages = nn.Parameter(0.1 * torch.randn(history, width))
+        self.block = SelfAttentionBlock(width, num_heads, dropout)
+
+    def forward(self, frames: Float[Tensor, "b k f"], present: Bool[Tensor, "b k"]) -> Float[Tensor, "b g"]:
+        seen = torch.cat((present[:, :-1], torch.ones_like(present[:, -1:])), 1)
+        read = self.block(self.enter(frames) + self.ages, seen)
+        return torch.cat((frames[:, -1], read[:, -1]), -1)

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_train.models.attention import SelfAttentionBlock
+from vla_train.models.glimpse import GridPositions
 from vla_train.models.language import WordEmbedding, crop
-from vla_train.models.vision import GridPositions, PatchStem, grid_of
+from vla_train.models.vision import PatchStem, grid_of
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 

@@ -1,5 +1,6 @@
 """Pictures to grids of features."""
 
+import itertools
 import math
 
 import torch
@@ -29,6 +30,21 @@ class SymbolEmbedding(nn.Module):
         return torch.stack(embedded).sum(0).permute(0, 3, 1, 2)
 
 
+class Halvings(nn.Module):
+    """Convolutions of stride 2."""
+
+    def __init__(self, channels: int, width: int, halvings: int) -> None:
+        super().__init__()
+        sizes = [channels, width // 2, *[width] * (halvings - 1)]
+        self.layers = nn.ModuleList(nn.Conv2d(*pair, 4, 2, padding=1) for pair in itertools.pairwise(sizes))
+
+    def forward(self, image: Num[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:
+        features = to_float(image)
+        for layer in self.layers:
+            features = functional.relu(layer(features))
+        return features
+
+
 class FilmConv(nn.Module):
     """A residual 3 x 3 convolution whose channels the sentence scales and shifts (Perez et al. 2018, "FiLM", equation 2)."""
 
@@ -43,30 +59,28 @@ class FilmConv(nn.Module):
 
 
 class FilmConvStem(nn.Module):
-    """One strided convolution with overlapping windows down to a grid, then ``blocks`` convolutions that know the sentence.
+    """Halving convolutions (at least two) down to a grid of at most ``largest_grid`` cells a side, then ``blocks`` FiLM blocks.
 
-    A stride of 4 (8 where a side exceeds 96 pixels, and so on) keeps small things apart and the grid small; one wide window
-    costs a CPU less than a pyramid of thin ones, whose first maps are the largest. Symbols are embedded instead.
+    The first convolution has half the channels: its map is the largest and costs the most. Symbols are embedded, not halved.
     """
 
     def __init__(self, image: ImageSpec, width: int, sentence: int, *, blocks: int, largest_grid: int = 24) -> None:
         super().__init__()
-        self.symbols = image.kind == "symbols"
-        longest = max(image.height, image.width)
-        stride = 1 if self.symbols else 2 ** max(2, math.ceil(math.log2(longest / largest_grid)))
-        self.enter: nn.Module = (
-            SymbolEmbedding(image, width)
-            if self.symbols
-            else nn.Conv2d(image.channels, width, 2 * stride, stride, padding=stride // 2)
-        )
+        self.enter: nn.Module
+        if image.kind == "symbols":
+            self.enter = SymbolEmbedding(image, width)
+            self.grid = (image.height, image.width)
+        else:
+            halvings = max(2, math.ceil(math.log2(max(image.height, image.width) / largest_grid)))
+            self.enter = Halvings(image.channels, width, halvings)
+            self.grid = (image.height >> halvings, image.width >> halvings)
         self.blocks = nn.ModuleList(FilmConv(width, sentence) for _ in range(blocks))
-        self.grid = (image.height // stride, image.width // stride)
 
     def forward(self, image: Num[Tensor, "n c y x"], sentence: Float[Tensor, "n s"]) -> Float[Tensor, "n d _y _x"]:
-        features = self.enter(image) if self.symbols else functional.relu(self.enter(to_float(image)))
+        features = self.enter(image)
         for block in self.blocks:
             features = block(features, sentence)
-        return features
+        return features  # type: ignore[no-any-return]
 
 
 def grid_of(stem: nn.Module) -> tuple[int, int]:
@@ -75,38 +89,16 @@ def grid_of(stem: nn.Module) -> tuple[int, int]:
     return grid
 
 
-class GridPositions(nn.Module):
-    """Where each cell lies: its coordinates and their waves of 1 to 8 half periods, through a linear layer.
-
-    The coordinates themselves are among them, so a soft maximum over cells reads out a position (spatial softmax, Finn et
-    al. 2016) from the first update on.
-    """
-
-    coordinates: Tensor
-
-    def __init__(self, grid: tuple[int, int], width: int) -> None:
-        super().__init__()
-        y, x = torch.meshgrid(*(torch.linspace(-1, 1, side) for side in grid), indexing="ij")
-        plain = torch.stack((x.flatten(), y.flatten()), -1)
-        waves = torch.cat([plain * math.pi / 2 * 2**octave for octave in range(4)], -1)
-        self.register_buffer("coordinates", torch.cat((plain, waves.sin(), waves.cos()), -1), persistent=False)
-        self.project = nn.Linear(self.coordinates.shape[1], width)
-
-    def forward(self) -> Float[Tensor, "p d"]:
-        return self.project(self.coordinates)  # type: ignore[no-any-return]
-
-
 class PatchStem(nn.Module):
     """Each patch through one linear layer (Dosovitskiy et al. 2021, equation 1); each symbol is a patch of its own."""
 
     def __init__(self, image: ImageSpec, width: int, patch: int) -> None:
         super().__init__()
-        self.symbols = image.kind == "symbols"
-        self.enter: nn.Module = (
-            SymbolEmbedding(image, width) if self.symbols else nn.Conv2d(image.channels, width, patch, stride=patch)
-        )
-        size = 1 if self.symbols else patch
+        symbols = image.kind == "symbols"
+        self.symbols = SymbolEmbedding(image, width) if symbols else None
+        self.patches = None if symbols else nn.Conv2d(image.channels, width, patch, stride=patch)
+        size = 1 if symbols else patch
         self.grid = (image.height // size, image.width // size)
 
     def forward(self, image: Num[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:
-        return self.enter(image if self.symbols else to_float(image))  # type: ignore[no-any-return]
+        return self.symbols(image) if self.symbols is not None else self.patches(to_float(image))  # type: ignore
