@@ -35,14 +35,16 @@ def case(request):
 
 
 def test_every_kind_of_action_has_a_head():
-    assert {kind for _, kind in FITTING} == set(KINDS) and {name for name, _ in FITTING} == set(HEADS)
+    assert {kind for _, kind in FITTING} == set(KINDS)
+    assert {name for name, _ in FITTING} == set(HEADS)
 
 
 @pytest.mark.parametrize("explore", [False, True])
 def test_act_gives_a_chunk_like_the_recorded_one(case, explore):
     head, fused, action, _ = case
     chosen = head.act(fused, explore)
-    assert chosen.shape == action.shape and chosen.dtype == action.dtype
+    assert chosen.shape == action.shape
+    assert chosen.dtype == action.dtype
 
 
 def test_the_loss_is_per_sample_and_ignores_what_is_not_valid(case):
@@ -50,7 +52,8 @@ def test_the_loss_is_per_sample_and_ignores_what_is_not_valid(case):
     valid[:, :, 2:] = False
     loss = head.loss(fused, action, valid)
     action[:, :, 2:] = 0
-    assert loss.shape == (2, 3) and loss.equal(head.loss(fused, action, valid))
+    assert loss.shape == (2, 3)
+    assert loss.equal(head.loss(fused, action, valid))
     assert head.loss(fused[1], action[1], valid[1]).allclose(loss[1])
 
 

@@ -1,6 +1,7 @@
 """One contract for every model of configs/model, found by glob: what sources, heads, paradigms and checkpoints rely on."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vla_train import config
 from vla_train.config import folders
+from vla_train.errors import UsageError
 from vla_train.models.heads.regression import RegressionHead
 from vla_train.models.normalizer import Normalizer
 from vla_train.models.policy import Policy
@@ -32,12 +34,12 @@ CAMERAS = {
 WINDOW = Spec(images=CAMERAS, state_size=3, action=ACTION, history=3, chunk=2)
 
 
-def build(model: tuple[str, dict[str, str]], spec: Spec = WINDOW) -> Policy:
+def build(model: tuple[str, dict[str, Any]], spec: Spec = WINDOW) -> Policy:
     torch.manual_seed(0)
-    node = {**config.load_choice("model", model[0]), **model[1]}
+    node = {**config.load_choice("model", model[0]), "width": 16, **model[1]}
     parameters = {key: value for key, value in node.items() if key not in ("_target_", *PROCESSOR_KEYS)}
     target = config.resolve_target(node["_target_"], "model")
-    encoder = target(spec, dict(spec.images), 300, 8, **{**parameters, "width": 16})
+    encoder = target(spec, dict(spec.images), 300, 8, **parameters)
     head = RegressionHead(encoder.feature_size, spec.action, spec.chunk, hidden=16)
     return Policy(encoder, head, Normalizer(spec.state_size, spec.action), spec)
 
@@ -79,8 +81,10 @@ def test_features_are_as_promised(model):
     policy = build(model)
     features = policy.encode(observe())
     assert features.fused.shape == (4, policy.encoder.feature_size)
-    assert features.vision is not None and len(features.vision) == 4
-    assert features.language is not None and features.language.shape[:2] == (4, 8), "a vector for each token, padding too"
+    assert features.vision is not None
+    assert len(features.vision) == 4
+    assert features.language is not None
+    assert features.language.shape[:2] == (4, 8), "a vector for each token, padding too"
     assert isinstance(policy.encoder.vision_sees_language, bool)
 
 
@@ -177,7 +181,7 @@ def test_the_loss_falls(model):
         Spec(images={"top": ImageSpec(64, 64)}, state_size=0, action=ACTION, chunk=8),
         Spec(images={"view": ImageSpec(7, 7, 3, "symbols", (11, 6, 3))}, state_size=0, action=ACTION, history=4),
         Spec(images={"view": ImageSpec(56, 56)}, state_size=0, action=ACTION, history=4),
-        Spec(images={"small": ImageSpec(12, 9), "large": ImageSpec(120, 200)}, state_size=1, action=ACTION),
+        Spec(images={"small": ImageSpec(8, 9), "large": ImageSpec(120, 200)}, state_size=1, action=ACTION),
     ],
     ids=["no images", "words only", "no state", "symbols", "partial view", "sizes"],
 )
@@ -188,7 +192,8 @@ def test_whatever_there_is_works(model, spec):
     for observation in (batch.observation, without_language):
         loss = policy(replace(batch, observation=observation))
         loss.mean().backward()
-        assert loss.shape == (3,) and torch.isfinite(loss).all()
+        assert loss.shape == (3,)
+        assert torch.isfinite(loss).all()
     assert all(torch.isfinite(p.grad).all() for p in policy.parameters() if p.grad is not None)
 
 
@@ -229,3 +234,15 @@ def test_bf16_autocast_and_determinism(model):
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, build(model)(batch), rtol=0.05, atol=0.02)
     assert all(a.equal(b) for a, b in zip(*results, strict=True))
+
+
+def test_a_width_that_the_heads_cannot_share_is_a_usage_error(model):
+    with pytest.raises(UsageError, match="width=18"):
+        build((model[0], {**model[1], "width": 18}))
+
+
+def test_a_patch_larger_than_the_picture_is_a_usage_error():
+    tiny = Spec(images={"top": ImageSpec(4, 4)}, state_size=0, action=ACTION)
+    build(("transformer", {"stem": "film_conv"}), tiny)
+    with pytest.raises(UsageError, match=r"patch=8 .* 4 x 4"):
+        build(("transformer", {"stem": "patch"}), tiny)

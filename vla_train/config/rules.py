@@ -111,6 +111,7 @@ RULES: dict[str, str] = {
     "model.width": "int >= 1",
     "model.layers": "int >= 1",
     "model.blocks": "int >= 1",
+    "model.queries": "int >= 1",
     "model.num_heads": "int >= 1",
     "model.patch": "int >= 1",
     "model.dropout": SHARE,

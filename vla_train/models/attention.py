@@ -4,6 +4,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vla_train.errors import UsageError
+
 
 def feed_forward(width: int, dropout: float, expansion: int = 4) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, expansion * width), nn.GELU(), nn.Linear(expansion * width, width), nn.Dropout(dropout))
@@ -17,6 +19,8 @@ class SelfAttentionBlock(nn.Module):
 
     def __init__(self, width: int, num_heads: int, dropout: float = 0.0) -> None:
         super().__init__()
+        if width % num_heads:
+            raise UsageError(f"model.width={width} cannot be shared by {num_heads} attention heads: make it a multiple of them")
         self.num_heads = num_heads
         self.dropout = dropout
         self.norm = nn.LayerNorm(width)

@@ -8,6 +8,7 @@ from jaxtyping import Float, Num
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vla_train.errors import UsageError
 from vla_train.spec import ImageSpec
 
 
@@ -35,7 +36,7 @@ class Halvings(nn.Module):
 
     def __init__(self, channels: int, width: int, halvings: int) -> None:
         super().__init__()
-        sizes = [channels, width // 2, *[width] * (halvings - 1)]
+        sizes = [channels, width // 2, *[width] * (halvings - 1)] if halvings > 1 else [channels, width]
         self.layers = nn.ModuleList(nn.Conv2d(*pair, 4, 2, padding=1) for pair in itertools.pairwise(sizes))
 
     def forward(self, image: Num[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:
@@ -71,7 +72,8 @@ class FilmConvStem(nn.Module):
             self.enter = SymbolEmbedding(image, width)
             self.grid = (image.height, image.width)
         else:
-            halvings = max(2, math.ceil(math.log2(max(image.height, image.width) / largest_grid)))
+            wanted = max(2, math.ceil(math.log2(max(image.height, image.width) / largest_grid)))
+            halvings = min(wanted, int(math.log2(min(image.height, image.width))))  # of a tiny picture something must remain
             self.enter = Halvings(image.channels, width, halvings)
             self.grid = (image.height >> halvings, image.width >> halvings)
         self.blocks = nn.ModuleList(FilmConv(width, sentence) for _ in range(blocks))
@@ -98,6 +100,8 @@ class PatchStem(nn.Module):
         self.symbols = SymbolEmbedding(image, width) if symbols else None
         self.patches = None if symbols else nn.Conv2d(image.channels, width, patch, stride=patch)
         size = 1 if symbols else patch
+        if min(image.height, image.width) < size:
+            raise UsageError(f"model.patch={patch} is larger than the picture ({image.height} x {image.width}): make it smaller")
         self.grid = (image.height // size, image.width // size)
 
     def forward(self, image: Num[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:

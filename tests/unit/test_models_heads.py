@@ -59,7 +59,8 @@ def test_gaussian_exploration_has_the_distribution():
     spread = math.log(math.e**1.5 - 1)  # std = 0.5 + 1.5
     give(head, [0.0, 0.0])
     samples = head.act(torch.tensor([3.0, spread]).expand(20_000, 2), explore=True)
-    assert samples.mean().item() == pytest.approx(3.0, abs=0.05) and samples.std().item() == pytest.approx(2.0, abs=0.05)
+    assert samples.mean().item() == pytest.approx(3.0, abs=0.05)
+    assert samples.std().item() == pytest.approx(2.0, abs=0.05)
 
 
 def test_categorical_cross_entropy():
@@ -69,7 +70,8 @@ def test_categorical_cross_entropy():
     action = torch.tensor([[[2], [0]], [[1], [-1]]])  # what is not valid may hold anything
     valid = torch.tensor([[[True], [True]], [[True], [False]]])
     assert head.loss(fused, action, valid).tolist() == pytest.approx([(math.log(8 / 5) + math.log(3)) / 2, math.log(4)])
-    assert head.act(fused)[0, 0].item() == 2 and head.act(fused).dtype == torch.int64
+    assert head.act(fused)[0, 0].item() == 2
+    assert head.act(fused).dtype == torch.int64
     log_prob = head.distribution(fused).log_prob(action.clamp(min=0))
     assert log_prob.tolist() == pytest.approx([math.log(5 / 8) - math.log(3), math.log(1 / 4) - math.log(3)])
 
@@ -84,5 +86,9 @@ def test_categorical_exploration_has_the_distribution():
 
 
 def test_fits():
-    assert RegressionHead.fits(PLANE) and GaussianHead.fits(PLANE) and not CategoricalHead.fits(PLANE)
-    assert CategoricalHead.fits(MOVES) and not RegressionHead.fits(MOVES) and not GaussianHead.fits(MOVES)
+    assert RegressionHead.fits(PLANE)
+    assert GaussianHead.fits(PLANE)
+    assert not CategoricalHead.fits(PLANE)
+    assert CategoricalHead.fits(MOVES)
+    assert not RegressionHead.fits(MOVES)
+    assert not GaussianHead.fits(MOVES)
