@@ -89,6 +89,9 @@ def text(kind: str) -> str:
 def _groups() -> str:
     shipped = (folders.shipped() / "train.yaml").read_text(encoding="utf-8")
     default = dict(re.findall(r"^  - (\w+): (\w+)", shipped, re.MULTILINE))
+    for group in ("dataset", "paradigm"):  # they bring others along
+        file = folders.shipped() / group / f"{default[group]}.yaml"
+        default |= dict(re.findall(r"^  - override /(\w+)@\S+: (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE))
     lines = []
     for group in GROUPS:
         names = [f"*{name}" if default.get(group) == name else name for name in folders.choices(group)]
