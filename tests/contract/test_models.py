@@ -244,5 +244,5 @@ def test_a_width_that_the_heads_cannot_share_is_a_usage_error(model):
 def test_a_patch_larger_than_the_picture_is_a_usage_error():
     tiny = Spec(images={"top": ImageSpec(4, 4)}, state_size=0, action=ACTION)
     build(("transformer", {"stem": "film_conv"}), tiny)
-    with pytest.raises(UsageError, match=r"patch=8 .* 4 x 4"):
+    with pytest.raises(UsageError, match=r"patch=8 .*4 x 4"):
         build(("transformer", {"stem": "patch"}), tiny)
