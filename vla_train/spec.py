@@ -150,7 +150,8 @@ B_co = TypeVar("B_co", bound=Struct, covariant=True)
 class Source(Protocol[B_co]):
     """Yields typed batches for ever, and can be stopped and resumed anywhere."""
 
-    env_steps: int  # taken in a world so far; 0 for a dataset
+    collects: bool  # whether it steps a world
+    env_steps: int  # taken in a world so far
 
     @property
     def batch_type(self) -> type[B_co]: ...

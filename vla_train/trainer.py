@@ -1,5 +1,7 @@
 """The one loop. It cannot tell a disk from a world, nor one paradigm from another."""
 
+import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +83,10 @@ class Choice:
     patience: int
 
     def better(self, value: float, than: float | None) -> bool:
-        return than is None or (value > than if self.mode == "max" else value < than)
+        """A NaN is never better."""
+        if than is None or math.isnan(value):
+            return not math.isnan(value)
+        return value > than if self.mode == "max" else value < than
 
 
 @dataclass
@@ -145,9 +150,9 @@ class Trainer:
             self._log()
             self._evaluate()
             self._save()
-        except Interrupted:
+        except Interrupted as stop:
             self._save()
-            raise
+            raise Interrupted(f"{stop}; everything is saved. Go on with: vla-train resume={self.run}", stop.exit_code) from stop
         finally:
             if self.source is not None:
                 self.source.close()
@@ -192,10 +197,14 @@ class Trainer:
 
     def _keep_bad_batch(self, batch: Struct, error: NumericError) -> None:
         folder = self.run / "bad_batch"
-        checkpoint.save_nested(folder, "batch", {"step": self.counters.step, "tensors": batch.tensors()})
         last = self.run / "checkpoints" / "last"
+        try:
+            checkpoint.save_nested(folder, "batch", {"step": self.counters.step, "batch": dataclasses.asdict(batch)})
+            kept = f"The batch is saved in {folder}"
+        except OSError as failure:
+            kept = f"The batch could not be saved ({failure})"
         mend = f"go on from it with init={last} and a lower optimizer.lr" if last.exists() else "try a lower optimizer.lr"
-        raise NumericError(f"update {self.counters.step + 1}: {error}. The batch is saved in {folder}; {mend}.") from error
+        raise NumericError(f"update {self.counters.step + 1}: {error}. {kept}; {mend}.") from error
 
     def _log(self) -> None:
         if not self._meter:
@@ -215,8 +224,12 @@ class Trainer:
             return
         agent = self.make_agent(self.average.policy)
         report = Report(metrics={})
-        for evaluator in self.evaluators:
-            report = report.merged(evaluator(agent))
+        try:
+            for evaluator in self.evaluators:
+                report = report.merged(evaluator(agent))
+        except BaseException:
+            self._save()  # what was learned is not lost to an evaluation that fails
+            raise
         self.report = report
         self.curriculum.observe(report)
         self._track(report)

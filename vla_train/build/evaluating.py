@@ -1,27 +1,32 @@
 """``evaluate``: how good a policy is, and whether it listens."""
 
 import functools
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from vla_train import checkpoint, runtime
 from vla_train.build.objects import (
     Config,
-    dataset_folder,
+    check_environment,
     environment_maker,
     load_policy,
     make,
     make_evaluators,
     open_dataset,
 )
-from vla_train.errors import UsageError
+from vla_train.data.dataset import DemonstrationDataset
+from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report
+from vla_train.processor import Processor
 from vla_train.rollouts import Agent
 from vla_train.spec import Report, Stage
 
 SETTINGS = ("episodes", "num_envs", "conditions", "held_out_frames", "video_episodes")  # of vla-eval alone
 INHERITED = ("execute", "ensemble")  # null: as in training
+SINGLE_ROW_CALLS = 50  # planning calls that measure the latency of one row
 
 
 def evaluate(config: Config, overrides: Sequence[str]) -> Config:
@@ -33,30 +38,56 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     agent = Agent(policy.to(settings.device), processor, device=settings.device)
     used = {name: config[name] for name in SETTINGS}
     used |= {name: trained["evaluation"][name] if config[name] is None else config[name] for name in INHERITED}
-    stage = _stage(trained, config["stage"])
-    changes = {} if config["split"] is None else {"split": config["split"]}
-    maker = environment_maker(trained, stage)
-    if maker is not None:
-        maker = functools.partial(maker, **changes)
-    dataset = open_dataset(trained, dataset_folder(trained, stage), processor) if used["held_out_frames"] else None
-    report = Report(metrics={})
-    for evaluator in make_evaluators(used, maker, dataset, split=config["seeds"], single_row_calls=50):
+    stages, changes = _stages(trained, config["stage"]), {} if config["split"] is None else {"split": config["split"]}
+    makers = [_maker(trained, stage, changes, processor) for stage in stages]
+    dataset, reason = _dataset(config, trained, saved, processor)
+    report = Report(metrics={}, not_applicable={"held_out": reason} if reason else {})
+    found = [maker for maker in makers if maker is not None]
+    for evaluator in make_evaluators(used, found, dataset, split=config["seeds"], single_row_calls=SINGLE_ROW_CALLS):
         report = report.merged(evaluator(agent))
-    facts = {"checkpoint": str(saved.path), "step": saved.step, "stage": stage.name, "seeds": config["seeds"], **changes, **used}
-    folder = _output(saved, config["output"])
-    paths = write_report(folder, report, facts, fps=max(processor.spec.rate, 4.0))  # a slower video is tiresome
+    if not report.metrics:
+        raise UsageError(f"there is nothing to measure: the run has no environment, and {reason or 'no held-out demonstrations'}")
+    facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
+    facts |= {"seeds": config["seeds"], **changes, **used}
+    paths = write_report(_output(saved, config["output"]), report, facts, fps=max(processor.spec.rate, 4.0))  # slower is tiresome
     print_report(report)
     for name, path in paths.items():
         print(f"{name}: {path}")
     return {"report": str(paths["report"]), "metrics": report.metrics}
 
 
-def _stage(trained: Config, name: str | None) -> Stage:
-    stages = make(trained["curriculum"], "curriculum").stages()
-    if name is None:
-        return stages[-1]  # type: ignore[no-any-return]
-    found: dict[str, Stage] = {stage.name: stage for stage in stages}
-    return found.get(name, Stage(name))
+def _stages(trained: Config, name: str | None) -> list[Stage]:
+    """The stages of the run's curriculum, or the one named (which the run may not have seen)."""
+    stages: list[Stage] = list(make(trained["curriculum"], "curriculum").stages())
+    return stages if name is None else [next((stage for stage in stages if stage.name == name), Stage(name))]
+
+
+def _maker(trained: Config, stage: Stage, changes: Config, processor: Processor) -> Callable[..., Any] | None:
+    maker = environment_maker(trained, stage)
+    if maker is None:
+        return None
+    check_environment(maker, processor.spec, trained)
+    return functools.partial(maker, **changes)
+
+
+def _dataset(
+    config: Config, trained: Config, saved: checkpoint.Checkpoint, processor: Processor
+) -> tuple[DemonstrationDataset | None, str]:
+    """The demonstrations that the run held out, or why there are none. Nothing is generated here, and a checkpoint from
+    elsewhere names a folder that is only read."""
+    if not config["held_out_frames"]:
+        return None, "held_out_frames is 0"
+    recorded = json.loads(saved.texts["data.json"])
+    folder = Path(config["dataset"] or recorded["folder"])
+    try:
+        dataset = open_dataset(trained, folder, processor)
+    except DataError as error:
+        if config["dataset"]:
+            raise
+        return None, f"the run's demonstrations cannot be read ({error}); name them with dataset=<folder>"
+    if dataset.fingerprint != recorded["fingerprint"]:
+        return None, f"{folder} is not what the run was trained on, so none of it is known to be held out"
+    return dataset, ""
 
 
 def _output(saved: checkpoint.Checkpoint, named: str | None) -> Path:

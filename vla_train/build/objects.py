@@ -1,6 +1,6 @@
-"""The one file that turns a config into objects. ``training`` and ``evaluating`` put them together."""
+"""Each object of a run from its part of the config, top to bottom. ``training`` and ``evaluating`` put them together."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from vla_train.processor import Processor, train_tokenizer
 from vla_train.rollouts import Agent
 from vla_train.spec import ActionSpec, Evaluator, Spec, Stage
 from vla_train.trainer import Choice, Limits
-from vla_train.types import Struct
+from vla_train.types import Struct, Transition
 
 Config = dict[str, Any]  # as vla_train.config.validate gives it
 PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary")  # of a model's config: the rest goes to the encoder
@@ -53,8 +53,11 @@ def dataset_folder(config: Config, stage: Stage) -> Path:
     """The folder of a stage's demonstrations, made by the environment's expert if they are not there yet."""
     demonstrations = make(config["dataset"], "dataset")
     world = {key: value for key, value in config["environment"].items() if key != "_target_"}
+    if "split" in world:
+        world["split"] = "train"  # what is held out is never recorded, whatever the run is evaluated on
+    maker = environment_maker(config | {"environment": config["environment"] | world}, stage)
     name = config["choices"]["dataset"] + ("" if stage.name == "none" else f"-{stage.name}")
-    folder: Path = demonstrations.ensure(environment_maker(config, stage), world, output=Path(config["output"]), name=name)
+    folder: Path = demonstrations.ensure(maker, world, output=Path(config["output"]), name=name)
     return folder
 
 
@@ -98,6 +101,7 @@ def choose_head(config: Config, action: ActionSpec) -> Config:
 
 
 def make_limits(config: Config) -> Limits:
+    """What ends the run; the paradigm's ``steps`` where the run sets nothing."""
     limits = {name: config[name] for name in ("steps", "env_steps", "minutes")}
     if not any(limits.values()):
         limits["steps"] = config["paradigm"]["steps"]
@@ -106,20 +110,35 @@ def make_limits(config: Config) -> Limits:
 
 def make_evaluators(
     settings: Config,
-    maker: Callable[..., Environment] | None,
+    makers: Sequence[Callable[..., Environment]],
     dataset: DemonstrationDataset | None,
     *,
     split: str,
     single_row_calls: int = 0,
 ) -> list[Evaluator]:
-    """Success in the world and loss on held-out demonstrations: whichever the run has."""
+    """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has."""
     found: list[Evaluator] = []
-    if maker is not None:
+    if makers:
         keys = ("episodes", "num_envs", "conditions", "execute", "ensemble", "video_episodes")
-        found.append(Success(maker, split=split, single_row_calls=single_row_calls, **{key: settings[key] for key in keys}))
+        found.append(Success(*makers, split=split, single_row_calls=single_row_calls, **{key: settings[key] for key in keys}))
     if dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation")):
         found.append(HeldOut(dataset, frames=settings["held_out_frames"]))
     return found
+
+
+def check_environment(maker: Callable[..., Environment] | None, spec: Spec, config: Config) -> None:
+    """Raise UsageError where a policy for ``spec`` cannot act in the run's environment."""
+    if maker is None:
+        return
+    environment = maker(1)
+    wrong = spec.mismatches(environment.io_spec)
+    environment.close()
+    if wrong:
+        raise UsageError(
+            f"environment={config['choices']['environment']} is not the one that the data came from:\n  "
+            + "\n  ".join(wrong)
+            + "\nName the right one with environment=, or environment=none to train without."
+        )
 
 
 def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy]:
@@ -164,11 +183,13 @@ def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, pro
 
 
 def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage) -> Any:
+    """The source of a stage. Raises UsageError where it does not yield what the paradigm learns from, or cannot end the run."""
+    frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
     source = make(
         config["source"],
         "source",
         dataset=dataset,
-        indices=dataset.frames("train"),
+        indices=frames("train"),
         batch_size=config["dataset"]["batch_size"],
         seed=config["seed"],
         batch_type=batch_type,
@@ -179,6 +200,9 @@ def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[
             f"paradigm={paradigm} learns from {batch_type.__name__}, but source={name} yields {source.batch_type.__name__}: "
             "leave out source=, the paradigm brings one that fits"
         )
+    if config["env_steps"] and not source.collects:
+        name = config["choices"]["source"]
+        raise UsageError(f"env_steps={config['env_steps']}: source={name} steps no environment, so set steps or minutes instead")
     return source
 
 
@@ -187,5 +211,5 @@ def make_choice(settings: Config, *, has_environment: bool) -> Choice:
     if best == "auto":
         best = "success" if has_environment else "held_out/loss"
     if mode == "auto":
-        mode = "min" if best.rsplit("/", 1)[-1] in ("loss", "length", "crashes") else "max"
+        mode = "min" if best.rsplit("/", 1)[-1].startswith(("loss", "length", "crashes", "latency")) else "max"
     return Choice(best, mode, settings["patience"])

@@ -4,12 +4,15 @@ import functools
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
 from vla_train.build.objects import (
     Config,
+    check_environment,
     choose_head,
     dataset_folder,
     environment_maker,
@@ -24,6 +27,8 @@ from vla_train.build.objects import (
     make_source,
     open_dataset,
 )
+from vla_train.checkpoint.store import FOLDER
+from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.reader import read_metadata
 from vla_train.errors import CheckpointError
 from vla_train.models.policy import Policy
@@ -44,15 +49,30 @@ def train(config: Config, overrides: Sequence[str]) -> Config:
         stack.callback(console.close)
         if not config["resume"]:
             return _train(config, overrides, console, None, stack)
-        run = _run_to_resume(Path(config["resume"]))
-        stack.enter_context(run_folder.lock(run))
-        saved = checkpoint.read(Path(config["resume"]), console.message)
+        path = Path(config["resume"])
+        stack.enter_context(run_folder.lock(_run_to_resume(path)))
+        saved = checkpoint.read(path, console.message)
         config = configuration.load_saved(saved.texts["config.yaml"], overrides, where=str(saved.path / "config.yaml"))
         return _train(config, overrides, console, saved, stack)
 
 
 def _run_to_resume(path: Path) -> Path:
-    return path if (path / "checkpoints").is_dir() else checkpoint.run_of(path)
+    if (path / "run.json").exists() and not (path / FOLDER).is_dir():
+        raise CheckpointError(f"{path} was stopped before its first checkpoint (every.save), so there is nothing to go on with")
+    if not (path / FOLDER).is_dir():
+        checkpoint.read(path)  # says what is wrong with it, if anything is
+        return checkpoint.run_of(path)
+    return path
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """What learns, and from what."""
+
+    config: Config  # with what ``auto`` became
+    processor: Processor
+    policy: Policy
+    dataset: DemonstrationDataset
 
 
 def _train(
@@ -60,27 +80,32 @@ def _train(
 ) -> Config:
     settings = runtime.start(**config["runtime"])
     console.message(f"runtime: {settings}")
-    config = config | {"runtime": config["runtime"] | {"threads": settings.threads, "precision": settings.precision}}
+    if saved is not None and (then := configuration.load_saved(saved.texts["config.yaml"])["runtime"]["device"]) != str(
+        settings.device
+    ):
+        console.message(f"note: this run was on {then} and goes on on {settings.device}, so it will not be exact")
+    chosen = {"device": str(settings.device), "threads": settings.threads, "precision": settings.precision}
+    config = config | {"runtime": config["runtime"] | chosen}
     seed_everything(config["seed"])
 
     curriculum = make(config["curriculum"], "curriculum")
-    stage = curriculum.stages()[0]
-    folder = dataset_folder(config, stage)
-    metadata = read_metadata(folder)
-    config, processor, policy = _policy(config, metadata.spec, metadata.instructions, saved)
-    dataset = open_dataset(config, folder, processor)
-    if saved is not None:
-        _check_dataset(config, saved, dataset.fingerprint)
-    elif not config["init"]:
-        policy.normalizer.fit(dataset.statistics())
-    policy.to(settings.device)
+    stage = curriculum.stage()
+    learner = _learner(config, stage, saved, console)
+    config, dataset = learner.config, learner.dataset
+    maker = environment_maker(config, stage)
+    check_environment(maker, learner.processor.spec, config)
+    policy = learner.policy.to(settings.device)
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
     sources = functools.partial(make_source, config, dataset, paradigm.batch_type)
-    maker = environment_maker(config, stage)
-    evaluators = make_evaluators(config["evaluation"], maker, dataset, split="validation")
+    sources(stage).close()  # what does not fit is told before there is a run folder
+    evaluators = make_evaluators(config["evaluation"], [maker] if maker else [], dataset, split="validation")
     choice = make_choice(config["evaluation"], has_environment=maker is not None)
+    continual = make(config["continual"], "continual")
+    for optimizer in paradigm.optimizers.values():
+        if penalty := continual.penalty(optimizer.parameters):
+            optimizer.penalties.append(penalty)
 
     if saved is None:
         run = run_folder.create(Path(config["output"]), _run_name(config, stage))
@@ -90,13 +115,11 @@ def _train(
     console.message(f"run folder: {run}")
     if not limits.reproducible:
         console.message("note: minutes ends this run, so it is not reproducible: set steps for a run that is")
-    facts = {"dataset_fingerprint": dataset.fingerprint}
     record = stack.enter_context(
         run_folder.Record(run, overrides=overrides, config=config, runtime=str(settings), dataset=dataset.fingerprint)
     )
-    tracker = Tracker(
-        run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=None if saved is None else saved.step
-    )
+    resume_step = None if saved is None else saved.step
+    tracker = Tracker(run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=resume_step)
     stack.callback(tracker.close)
     trainer = Trainer(
         run=run,
@@ -104,27 +127,21 @@ def _train(
         average=Average(policy, config["optimizer"]["ema"]),
         sources=sources,
         curriculum=curriculum,
-        continual=make(config["continual"], "continual"),
+        continual=continual,
         evaluators=evaluators,
-        make_agent=functools.partial(Agent, processor=processor, device=settings.device),
+        make_agent=functools.partial(Agent, processor=learner.processor, device=settings.device),
         tracker=tracker,
         progress=progress,
         limits=limits,
         every=Every(**config["every"]),
         choice=choice,
-        texts={
-            "config.yaml": configuration.dump(config),
-            "spec.json": processor.spec.to_json(),
-            "data.json": json.dumps(facts),
-            **processor.texts(),
-        },
+        texts=_texts(learner),
         keep=config["checkpoint"]["keep"],
         device=settings.device,
     )
     if saved is not None:
         trainer.load_state_dict(saved.policy(), saved.training(), str(saved.path))
-    if trainer.finished():
-        console.message(f"{run} is finished: {trainer.counters.step} updates. Give it a larger steps= to go on.")
+        _tell_length(trainer, configuration.load_saved(saved.texts["config.yaml"]), console)
     console.start(limits.steps, trainer.counters.step)
     report = trainer.train()
     metrics = {} if report is None else report.metrics
@@ -132,33 +149,73 @@ def _train(
     return {"run": str(run), "metrics": metrics, "best": trainer.counters.best, "best_metric": choice.best}
 
 
-def _policy(
-    config: Config, spec: Spec, instructions: Sequence[str], saved: checkpoint.Checkpoint | None
-) -> tuple[Config, Processor, Policy]:
-    """A fresh policy for the data, or that of a checkpoint (``resume``, ``init``), which is never refitted."""
-    dataset = config["dataset"]
-    if saved is None and config["init"]:
-        saved = checkpoint.read(Path(config["init"]))
+def _learner(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
+    """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted."""
+    folder = dataset_folder(config, stage)
+    metadata = read_metadata(folder)
+    start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
+    if start is None:
+        config = choose_head(config, metadata.spec.action)
+        window = metadata.spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
+        processor = make_processor(config, window, metadata.instructions)
+        policy = make_policy(config, processor)
+        dataset = open_dataset(config, folder, processor)
+        policy.normalizer.fit(dataset.statistics())
+        return _Learner(config, processor, policy, dataset)
+    config, processor, policy = _started(config, start, metadata.spec)
     if saved is None:
-        config = choose_head(config, spec.action)
-        processor = make_processor(config, spec.with_window(dataset["history"], dataset["chunk"]), instructions)
-        return config, processor, make_policy(config, processor)
-    theirs, processor, policy = load_policy(saved)
+        console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
+    dataset = open_dataset(config, folder, processor)
+    if saved is not None:
+        _check_dataset(config, saved, dataset.fingerprint)
+    return _Learner(config, processor, policy, dataset)
+
+
+def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[Config, Processor, Policy]:
+    """Config, processor and policy of a checkpoint, for data of ``spec``. Raises CheckpointError where they do not fit."""
+    theirs, processor, policy = load_policy(start)
     if wrong := processor.spec.mismatches(spec):
-        raise CheckpointError(f"{saved.path} was made for other data or another environment:\n  " + "\n  ".join(wrong))
+        raise CheckpointError(f"{start.path} was made for other data or another environment:\n  " + "\n  ".join(wrong))
     window = {"history": processor.spec.history, "chunk": processor.spec.chunk}
-    taken = {"model": theirs["model"], "head": theirs["head"], "dataset": dataset | window}
-    choices = config["choices"] | {group: theirs["choices"][group] for group in ("model", "head")}
-    return config | taken | {"choices": choices}, processor, policy.train()
+    taken = {
+        "model": theirs["model"],
+        "head": theirs["head"],
+        "dataset": config["dataset"] | window,
+        "choices": config["choices"] | {group: theirs["choices"][group] for group in ("model", "head")},
+        "plugins": sorted({*config["plugins"], *theirs["plugins"]}),
+    }
+    return config | taken, processor, policy.train()
 
 
 def _check_dataset(config: Config, saved: checkpoint.Checkpoint, fingerprint: str) -> None:
-    then = json.loads(saved.texts["data.json"])["dataset_fingerprint"]
+    then = json.loads(saved.texts["data.json"])["fingerprint"]
     if then != fingerprint and not config["force_dataset"]:
         raise CheckpointError(
             f"the dataset has changed since {saved.path} was saved (fingerprint {fingerprint[:12]}, then {then[:12]}): "
             "bring the old one back, or go on with force_dataset=true"
         )
+
+
+def _tell_length(trainer: Trainer, before: Config, console: Console) -> None:
+    if trainer.counters.stopped_early:
+        console.message(f"{trainer.run} stopped early: evaluation.patience evaluations brought no improvement")
+    elif trainer.finished():
+        console.message(f"{trainer.run} is finished: {trainer.counters.step} updates. Give it a larger steps= to go on.")
+    elif make_limits(before) != trainer.limits:
+        console.message(
+            "note: the run's length has changed, and schedules with it: it is not the run that had this length from the start"
+        )
+
+
+def _texts(learner: _Learner) -> dict[str, str]:
+    """The text files of each checkpoint."""
+    data: dict[str, Any] = {"fingerprint": learner.dataset.fingerprint, "folder": str(learner.dataset.folder.resolve())}
+    return {
+        "config.yaml": configuration.dump(learner.config),
+        "spec.json": learner.processor.spec.to_json(),
+        "data.json": json.dumps(data),
+        **learner.processor.texts(),
+    }
 
 
 def _run_name(config: Config, stage: Stage) -> str:

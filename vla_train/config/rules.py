@@ -70,6 +70,7 @@ RULES: dict[str, str] = {
     "held_out_frames": "int >= 0",
     "video_episodes": "int >= 0",
     "vla-eval.output": "null | str",
+    "vla-eval.dataset": "null | str",
     "device": "str",
     "threads": "auto | int >= 1",
     # groups

@@ -10,7 +10,7 @@ import numpy as np
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import DataError
 from vla_train.spec import StateDict
-from vla_train.types import Demonstration, Transition
+from vla_train.types import Demonstration, Struct, Transition
 
 
 def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
@@ -27,7 +27,8 @@ class DatasetSource:
     ``discount`` is for batches of Transition.
     """
 
-    env_steps = 0  # no world is stepped
+    collects = False  # no world is stepped
+    env_steps = 0
 
     def __init__(
         self,
@@ -37,18 +38,18 @@ class DatasetSource:
         seed: int,
         prefetch: int,
         indices: np.ndarray,
-        batch_type: type[Demonstration] = Demonstration,
+        batch_type: type[Struct] = Demonstration,
         discount: float = 0.99,
     ):
         if batch_size < 1 or prefetch < 0:
             raise ValueError(f"batch_size must be at least 1 and prefetch at least 0, not {batch_size} and {prefetch}")
         if len(indices) == 0:
             raise DataError("there are no frames to train on: the split or the choice of frames is empty")
-        if batch_type is Transition and not dataset.has_rewards:
+        if issubclass(batch_type, Transition) and not dataset.has_rewards:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
         self._dataset, self._indices, self._seed, self._discount = dataset, np.asarray(indices, dtype=np.int64), seed, discount
         self._batch_size, self._prefetch = batch_size, prefetch
-        self._batch_type = batch_type
+        self._batch_type = Transition if issubclass(batch_type, Transition) else Demonstration  # what it has, whatever was asked
         self._batches = 0  # consumed; what was made ahead does not count
         self._orders: dict[int, np.ndarray] = {}
         self._worker: _Prefetcher | None = None
