@@ -20,14 +20,16 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "scripts" / "results" / "learning.jsonl"
-PROGRAMS = Path(sys.executable).parent
+PROGRAMS = {"vla-train": "vla_train.cli.train", "vla-eval": "vla_train.cli.eval"}  # as modules: of this checkout
 SHOWN = ("success", "swapped/success", "foreign/success", "empty/success", "first_touched", "chance/success", "random/success")
 
 
 def command(*words: str) -> str:
     """Run a program of the project, showing what it prints; returns its standard output."""
     print("$", *words, flush=True)
-    process = subprocess.Popen([str(PROGRAMS / words[0]), *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", PROGRAMS[words[0]], *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -47,7 +49,7 @@ def commit() -> str:
 
 
 def config_hash(experiment: str) -> str:
-    shown = [str(PROGRAMS / "vla-train"), f"experiment={experiment}", "--cfg", "job"]
+    shown = [sys.executable, "-m", PROGRAMS["vla-train"], f"experiment={experiment}", "--cfg", "job"]
     text = subprocess.run(shown, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
