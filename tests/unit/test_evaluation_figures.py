@@ -105,6 +105,13 @@ def test_table_is_plain_text_where_there_is_no_terminal(report):
     assert any(line.startswith("foreign") and line.endswith("not applicable  all ask for the same") for line in lines)
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_an_empty_report_says_so(terminal):
+    file = io.StringIO()
+    print_report(Report(metrics={}), Console(file=file, force_terminal=terminal))
+    assert file.getvalue() == "nothing was measured\n"
+
+
 def test_table_is_drawn_on_a_terminal(report):
     file = io.StringIO()
     print_report(report, Console(file=file, force_terminal=True, width=120))

@@ -57,6 +57,9 @@ def print_report(report: Report, console: Console | None = None) -> None:
     """Print the table to ``console`` (default: standard output)."""
     console = console or Console()
     rows = table_rows(report)
+    if not rows:
+        console.file.write("nothing was measured\n")
+        return
     if not console.is_terminal:
         names, values = max(len(row.name) for row in rows), max(len(row.value) for row in rows)
         for row in rows:
