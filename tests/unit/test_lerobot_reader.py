@@ -34,6 +34,17 @@ def test_a_dataset_that_lerobot_wrote():
     assert block["front"][:, 3, 5].tolist() == [[0, 0, 0], [0, 1, 0], [0, 2, 0], [10, 0, 0], [10, 1, 0]]
 
 
+@pytest.mark.parametrize(("name", "shape"), [("observation.images.top", [64, 64]), ("action", []), ("observation.state", [])])
+def test_shapes_that_lie_in_data_of_others_are_named(tmp_path, name, shape):
+    """Without a Spec of ours to compare with."""
+    write_toy(tmp_path)
+    change_info(tmp_path, lambda info: info.pop("vla_train"))
+    change_info(tmp_path, lambda info: info["features"][name].update(shape=shape))
+    with pytest.raises(DataError, match=f"feature '{name}'") as raised:
+        read_metadata(tmp_path)
+    assert raised.value.exit_code == 3
+
+
 def test_discrete_actions_of_others_are_counted(tmp_path):
     write_toy(tmp_path)
     change_info(tmp_path, lambda info: info.pop("vla_train"))
@@ -62,6 +73,10 @@ def actions(*rows):
 
 def set_info(**values):
     return lambda folder: change_info(folder, lambda info: info.update(values))
+
+
+def set_shape(name, shape):
+    return lambda folder: change_info(folder, lambda info: info["features"][name].update(shape=shape))
 
 
 def set_column(name, values, path=DATA):
@@ -96,6 +111,17 @@ DAMAGES = {
         lambda folder: change_info(folder, lambda info: info["features"]["action"].update(shape=[3])),
         r"action is \[3\] under features, but \[2\] in its Spec",
     ),
+    "an empty shape": (set_shape("next.reward", []), r"feature 'next.reward' needs a dtype, a shape"),
+    "a picture without channels": (set_shape("observation.images.top", [4, 4]), r"whose shape is \[height, width, channels\]"),
+    "a shape of truth": (set_shape("action", [True]), "feature 'action' needs a dtype, a shape"),
+    "names that are none": (
+        lambda folder: change_info(folder, lambda info: info["features"]["action"].update(names=7)),
+        "names of feature 'action' are 7",
+    ),
+    "a length that is null": (set_column("length", pa.array([3, None]), EPISODES), "needs a column 'length'"),
+    "a length in words": (set_column("length", pa.array(["3", "two"]), EPISODES), "needs a column 'length'"),
+    "no lengths": (set_column("length", None, EPISODES), "needs a column 'length'"),
+    "a task without a number": (set_column("task_index", pa.array([0, None]), "meta/tasks.parquet"), "task_index 0 to n - 1"),
     "no data": (lambda folder: (folder / DATA).unlink(), "has no file data/"),
     "torn data": (cut(DATA), "is no readable parquet file"),
     "torn episodes": (cut(EPISODES), "is no readable parquet file"),

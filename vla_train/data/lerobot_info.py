@@ -36,10 +36,14 @@ def read_info(folder: Path) -> dict[str, Any]:
 
 
 def _check_feature(path: Path, name: str, feature: Any) -> None:
-    shape = feature.get("shape") if isinstance(feature, dict) else None
-    sizes_fit = isinstance(shape, list) and all(isinstance(size, int) and size > 0 for size in shape)
+    shape: Any = feature.get("shape") if isinstance(feature, dict) else None
+    sizes_fit = isinstance(shape, list) and bool(shape) and all(type(size) is int and size > 0 for size in shape)
     if "/" in name or not sizes_fit or not isinstance(feature.get("dtype"), str):
         raise DataError(f"{path}: feature {name!r} needs a dtype, a shape and a name without '/', but is {feature!r}")
+    if feature["dtype"] in ("image", "video") and len(shape) != 3:
+        raise DataError(f"{path}: feature {name!r} is a picture, whose shape is [height, width, channels], not {shape}")
+    if not isinstance(feature.get("names"), list | dict | None):
+        raise DataError(f"{path}: the names of feature {name!r} are {feature['names']!r}, which is no list")
 
 
 def spec_of(info: dict[str, Any], folder: Path) -> Spec | None:

@@ -31,7 +31,7 @@ class LeRobotV3:
         self._texts = self._read_tasks()
         episodes = ParquetTables(folder, "meta/episodes/*/*.parquet").rows(leave_out=_BOOKKEEPING)
         self._starts = self._checked_starts(episodes)
-        instructions = [str((row.get("tasks") or [""])[0]) for row in episodes]
+        instructions = [_first_instruction(row) for row in episodes]
         self.metadata = DatasetMetadata(
             spec=spec_of(self._info, folder) or self._derived_spec(),
             instructions=instructions,
@@ -113,13 +113,17 @@ class LeRobotV3:
         """The instructions by task_index. Their column is pandas' index: ``task``, or nameless in older files."""
         rows = ParquetTables(self.folder, layout.TASKS).rows()
         column = next((name for name in ("task", "__index_level_0__") if rows and name in rows[0]), None)
-        if column is None or sorted(int(row.get("task_index", -1)) for row in rows) != list(range(len(rows))):
+        places = _integers(rows, "task_index")
+        if column is None or places is None or sorted(places) != list(range(len(rows))):
             raise self._error(f"{layout.TASKS} needs a column 'task' and task_index 0 to n - 1")
-        return [str(row[column]) for row in sorted(rows, key=lambda row: int(row["task_index"]))]
+        return [str(rows[place][column]) for place in np.argsort(places)]
 
     def _checked_starts(self, episodes: list[dict[str, Any]]) -> np.ndarray:
         """int64 [e + 1], once info.json, meta/episodes and the data files have been found to tell the same."""
-        lengths = np.array([row.get("length", 0) for row in episodes], dtype=np.int64)
+        counted = _integers(episodes, "length")
+        if counted is None:
+            raise self._error("meta/episodes needs a column 'length' with a whole number in every row")
+        lengths = np.array(counted, dtype=np.int64)
         told = {
             "episodes": (self._info["total_episodes"], len(episodes), "meta/episodes"),
             "frames": (self._info["total_frames"], self._tables.num_rows, "the data files"),
@@ -156,3 +160,14 @@ class LeRobotV3:
 
     def _error(self, what: str) -> DataError:
         return DataError(f"the dataset at {self.folder} is damaged or not read here: {what}; fetch or make it again")
+
+
+def _integers(rows: list[dict[str, Any]], name: str) -> list[int] | None:
+    """A column of whole numbers; None if a row has none, or something else."""
+    values = [row[name] for row in rows if isinstance(row.get(name), int)]
+    return values if len(values) == len(rows) else None
+
+
+def _first_instruction(episode: dict[str, Any]) -> str:
+    tasks = episode.get("tasks")
+    return str(tasks[0]) if isinstance(tasks, list) and tasks else ""
