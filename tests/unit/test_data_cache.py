@@ -21,7 +21,7 @@ class CountingReader:
     """A Reader that counts how often it is asked to decode, and can fail on the way."""
 
     def __init__(self, folder, fail=None):
-        self._reader = open_reader(folder)
+        self._reader, self.folder = open_reader(folder), folder
         self.metadata, self.columns, self.fail, self.decoded = self._reader.metadata, self._reader.columns, fail, 0
 
     def frames(self, cameras):

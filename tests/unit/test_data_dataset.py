@@ -8,6 +8,8 @@ import torch
 
 from tests.toy_dataset import INSTRUCTIONS, SPEC, episode, open_toy, toy_processor, write_toy
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.reader import open_reader
+from vla_train.data.records import content_fingerprint
 from vla_train.data.writer import LeRobotWriter
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
@@ -57,6 +59,24 @@ def test_metadata(folder):
     assert dataset.spec == SPEC.with_window(4, 2)
     assert dataset.instructions == list(INSTRUCTIONS)
     assert (dataset.num_episodes, dataset.num_frames) == (2, 5)
+
+
+def test_an_open_reader_is_not_opened_and_hashed_again(folder, monkeypatch):
+    hashed = []
+
+    def counting(path):
+        hashed.append(path)
+        return content_fingerprint(path)
+
+    monkeypatch.setattr("vla_train.data.lerobot_v3.content_fingerprint", counting)
+    processor = toy_processor(folder)
+    hashed.clear()
+    reader = open_reader(folder)
+    dataset = DemonstrationDataset(reader, processor, history=1, chunk=1, validation=0.0)
+    assert hashed == [folder]
+    assert (dataset.folder, dataset.fingerprint) == (folder, reader.metadata.fingerprint)
+    assert dataset.fingerprint == open_toy(folder).fingerprint
+    assert (folder / "cache").is_dir()
 
 
 def test_frames_of_the_splits(folder):

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from vla_train.data.cache import open_cache
-from vla_train.data.reader import open_reader
+from vla_train.data.reader import Reader, open_reader
 from vla_train.data.split import split_episodes
 from vla_train.data.statistics import feature_statistics
 from vla_train.data.windows import Windows
@@ -17,15 +17,16 @@ from vla_train.types import Demonstration, Observation, Transition
 
 
 class DemonstrationDataset:
-    """The dataset in a folder, seen through a Processor, in windows of ``history`` observations and ``chunk`` actions.
+    """A dataset seen through a Processor, in windows of ``history`` observations and ``chunk`` actions.
 
-    ``validation`` is the share of episodes that is held out, chosen by ``seed``. Decoded frames are kept under ``cache`` (the
-    folder's own ``cache/`` by default). DataError if the folder holds no sound dataset or not the Processor's cameras.
+    ``source`` is its folder, or its reader where that is open already: opening hashes every file. ``validation`` is the share
+    of episodes that is held out, chosen by ``seed``. Decoded frames are kept under ``cache`` (the folder's own ``cache/`` by
+    default). DataError if the folder holds no sound dataset or not the Processor's cameras.
     """
 
     def __init__(
         self,
-        folder: Path,
+        source: Path | Reader,
         processor: Processor,
         *,
         history: int,
@@ -34,8 +35,8 @@ class DemonstrationDataset:
         seed: int = 0,
         cache: Path | None = None,
     ):
-        reader = open_reader(folder)
-        metadata = reader.metadata
+        reader = open_reader(source) if isinstance(source, Path) else source
+        folder, metadata = reader.folder, reader.metadata
         if missing := set(processor.cameras) - set(metadata.spec.images):
             raise DataError(
                 f"the dataset at {folder} lacks the cameras {sorted(missing)} (it has {sorted(metadata.spec.images)})"

@@ -44,6 +44,7 @@ class Columns:
 class Reader(Protocol):
     """A dataset on disk. Checked as it is read: a lie or a number that is not finite raises DataError."""
 
+    folder: Path
     metadata: DatasetMetadata
 
     def columns(self) -> Columns: ...
