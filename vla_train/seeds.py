@@ -25,14 +25,6 @@ def seeds(split: str, count: int, start: int = 0) -> np.ndarray:
     return np.arange(span.start + start, span.start + start + count, dtype=np.int64)
 
 
-def split_of(seed: int) -> str:
-    """The name of the range that a seed belongs to."""
-    for name, span in RANGES.items():
-        if seed in span:
-            return name
-    raise ValueError(f"seed {seed} lies in none of the ranges {RANGES}")
-
-
 def _mix(value: np.ndarray) -> np.ndarray:
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

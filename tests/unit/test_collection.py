@@ -75,6 +75,26 @@ def test_a_dataset_that_exists_is_used_as_it_is(tmp_path):
     assert make(tmp_path, make_environment=None, path="/elsewhere/walks") == Path("/elsewhere/walks")
 
 
+def test_looking_for_a_dataset_takes_one_environment(tmp_path):
+    asked = []
+
+    def counting(num_envs):
+        asked.append(num_envs)
+        return Corridor(num_envs)
+
+    make(tmp_path, make_environment=counting)
+    assert asked == [1, 20]
+    make(tmp_path, make_environment=counting)
+    assert asked == [1, 20, 1]
+
+
+@pytest.mark.parametrize("keys", [{"start": 999_999_981}, {"start": -1}, {"start": 1_500_000_000}, {"episodes": 0}])
+def test_seeds_beyond_those_of_training_are_refused(tmp_path, keys):
+    with pytest.raises(UsageError, match=r"dataset\.start=.*not training seeds"):
+        make(tmp_path, **keys)
+    assert not (tmp_path / "datasets").exists()
+
+
 def test_the_fingerprint_covers_what_changes_frames_and_nothing_else():
     def of(environment=None, settings=SETTINGS, **keys):
         return fingerprint(Demonstrations(**{"episodes": 20} | keys).recipe(environment or Corridor(1), settings))

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,8 @@ class Demonstrations:
         taken for a dataset.
 
         Raises:
-            UsageError: there is no environment, it has no expert, or the folder cannot be written.
+            UsageError: there is no environment, it has no expert, the seeds are no training seeds, or the folder cannot be
+                written.
             DataError: the expert failed in every episode.
             Interrupted: a stop was asked for.
         """
@@ -64,21 +65,29 @@ class Demonstrations:
             return Path(self.path)
         if make_environment is None:
             raise UsageError("demonstrations need an environment whose expert makes them: choose one, or set dataset.path")
-        environment = make_environment(min(ROWS, self.episodes))
-        try:
+        self._check_seeds()
+        with closing(make_environment(1)) as environment:  # one is enough to see which dataset it is
             if "expert" in environment.not_applicable:
                 reason = environment.not_applicable["expert"]
                 raise UsageError(f"this environment has no expert ({reason}); set dataset.path to demonstrations that exist")
             recipe = self.recipe(environment, settings)
-            words = [name, *([self.level] if self.level else []), fingerprint(recipe)]
-            folder = output / "datasets" / "-".join(words)
-            if not folder.is_dir():
-                with _writing(folder), _lock(folder):
-                    if not folder.is_dir():  # else another run has just made it
+        words = [name, *([self.level] if self.level else []), fingerprint(recipe)]
+        folder = output / "datasets" / "-".join(words)
+        if not folder.is_dir():
+            with _writing(folder), _lock(folder):
+                if not folder.is_dir():  # else another run has just made it
+                    with closing(make_environment(min(ROWS, self.episodes))) as environment:
                         self._make(environment, recipe, folder)
-        finally:
-            environment.close()
         return folder
+
+    def _check_seeds(self) -> None:
+        """Demonstrations come from training seeds alone: what is evaluated has never been seen."""
+        last = len(seeds.RANGES["train"])
+        if self.episodes < 1 or self.start < 0 or self.start + self.episodes > last:
+            raise UsageError(
+                f"dataset.start={self.start} and dataset.episodes={self.episodes} ask for seeds that are not training seeds: "
+                f"let start be 0 or more, episodes 1 or more, and their sum at most {last:,}"
+            )
 
     def recipe(self, environment: Environment, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that decides what the frames are, and nothing else."""
