@@ -8,7 +8,6 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -183,15 +182,3 @@ class Processor:
             raise CheckpointError(
                 f"processor.json or tokenizer.json cannot be read ({error}): take another checkpoint"
             ) from error
-
-    def save(self, folder: Path) -> None:
-        for name, text in self.texts().items():
-            (folder / name).write_text(text, encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "Processor":
-        try:
-            texts = {name: (folder / name).read_text(encoding="utf-8") for name in ("processor.json", "tokenizer.json")}
-        except OSError as error:
-            raise CheckpointError(f"{error.filename}: {error.strerror}: give a folder that holds a saved policy") from error
-        return cls.from_texts(texts)

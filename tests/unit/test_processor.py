@@ -76,10 +76,9 @@ def test_a_long_instruction_is_cut_with_a_warning():
     assert mask.sum() == 3
 
 
-def test_json_round_trip(tmp_path):
+def test_json_round_trip():
     first = processor(cameras=["grid", "top"], image_size=4)
-    first.save(tmp_path)
-    second = Processor.load(tmp_path)
+    second = Processor.from_texts(first.texts())
     assert second.texts() == first.texts()
     assert second.spec == SPEC
     assert second.cameras == ["grid", "top"]
@@ -88,11 +87,9 @@ def test_json_round_trip(tmp_path):
         assert (a == b).all()
 
 
-def test_torn_texts_are_a_checkpoint_error(tmp_path):
+def test_torn_texts_are_a_checkpoint_error():
     with pytest.raises(CheckpointError, match="cannot be read"):
         Processor.from_texts({"processor.json": "{", "tokenizer.json": ""})
-    with pytest.raises(CheckpointError, match="No such file"):
-        Processor.load(tmp_path)
 
 
 def test_resize_keeps_what_fits_and_never_touches_symbols():
