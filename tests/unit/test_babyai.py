@@ -8,6 +8,8 @@ import pytest
 
 from vla_train.envs.babyai import ACTIONS, BabyAIVectorEnv
 from vla_train.errors import UsageError, WorldError
+from vla_train.evaluation.baselines import Expert
+from vla_train.rollouts import play
 
 pytest.importorskip("minigrid")
 LEFT, FORWARD, TOGGLE, DONE = 0, 2, 5, 6
@@ -113,6 +115,39 @@ def test_wrong_actions_are_refused(bad):
 def test_a_step_before_the_reset_is_refused():
     with pytest.raises(WorldError, match="reset every row"):
         BabyAIVectorEnv(1).step(np.array([[0]]))
+
+
+def break_method(env, row, name, when=lambda *values, **keys: True):
+    world = env.episodes[row].env
+    method = getattr(world, name)
+
+    def broken(*values, **keys):
+        if when(*values, **keys):
+            raise IndexError("list index out of range")
+        return method(*values, **keys)
+
+    setattr(world, name, broken)
+
+
+def test_what_the_library_raises_is_a_world_error():
+    env = BabyAIVectorEnv(2)
+    env.reset(seed=[4, 5])
+    break_method(env, 1, "step")
+    with pytest.raises(WorldError, match="action 2 in step 0 of seed 5: IndexError: list index out of range"):
+        env.step(np.array([[FORWARD], [FORWARD]]))
+    break_method(env, 0, "reset")
+    with pytest.raises(WorldError, match="the reset from seed 9: IndexError"):
+        env.reset(seed=[9, 9])
+
+
+def test_a_scene_that_the_library_cannot_make_is_one_crash():
+    """The other episodes are played, and the evaluation goes on."""
+    env = BabyAIVectorEnv(2, level="GoToObj")
+    for row in range(2):
+        break_method(env, row, "reset", when=lambda seed: seed == 2)
+    episodes = play(Expert(env), env, [0, 1, 2, 3])
+    assert [episode.outcome for episode in episodes] == ["success", "success", "crash", "success"]
+    assert "the reset from seed 2" in episodes[2].error
 
 
 def test_a_wrong_level_names_the_nearest_one():

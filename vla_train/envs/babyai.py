@@ -169,7 +169,8 @@ class BabyAIVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         from vla_train.envs import babyai_episode
 
         env = babyai_episode.make_level(self._identifier)
-        return [str(env.reset(seed=int(seed))[0]["mission"]) for seed in seeds]
+        with babyai_episode.library_call("the reset for its mission"):
+            return [str(env.reset(seed=int(seed))[0]["mission"]) for seed in seeds]
 
     def _set_spaces(self) -> None:
         spaces = gymnasium.spaces

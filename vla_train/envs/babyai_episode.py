@@ -1,6 +1,7 @@
 """One BabyAI episode: the library's world, the goal it is judged by, and the bots that know what to do next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from vla_train.envs import babyai_missions as missions
 from vla_train.envs.babyai_bot import Bot, NoPlanError
 from vla_train.envs.contract import Goal
+from vla_train.errors import WorldError
 
 DONE = 6  # BabyAI's action 'done' changes nothing; the bot gives it when it has nothing left to do
 
@@ -17,6 +19,15 @@ DONE = 6  # BabyAI's action 'done' changes nothing; the bot gives it when it has
 def make_level(identifier: str) -> Any:
     """The library's environment of a registered level, without gymnasium's wrappers."""
     return gymnasium.make(identifier, disable_env_checker=True).unwrapped
+
+
+@contextmanager
+def library_call(what: str) -> Iterator[None]:
+    """Inside, only the library is at work: whatever it raises becomes WorldError, which evaluation counts as a crash."""
+    try:
+        yield
+    except Exception as error:
+        raise WorldError(f"BabyAI's library failed at {what}: {type(error).__name__}: {error}") from error
 
 
 @dataclass
@@ -45,9 +56,10 @@ class Episode:
 
     def reset(self, seed: int, goal: Goal | None = None) -> None:
         """Scene ``seed`` with its own goal or the one given."""
-        observation, _ = self.env.reset(seed=seed)
-        if self.env.carrying is not None:  # some levels hand the agent an object after they have drawn the view
-            observation = self.env.gen_obs()
+        with library_call(f"the reset from seed {seed}"):
+            observation, _ = self.env.reset(seed=seed)
+            if self.env.carrying is not None:  # some levels hand the agent an object after they have drawn the view
+                observation = self.env.gen_obs()
         self._see(observation)
         self.seed, self.actions, self.ended, self.success = seed, [], False, False
         self._experts = {}
@@ -74,7 +86,8 @@ class Episode:
             return 0.0, False, False
         for expert in self._experts.values():
             self._ask(expert)  # a bot explores: it has to look at every state that the agent passes through
-        observation, reward, terminated, truncated, _ = self.env.step(action)
+        with library_call(f"action {action} in step {len(self.actions)} of seed {self.seed}"):
+            observation, reward, terminated, truncated, _ = self.env.step(action)
         self._see(observation)
         self.actions.append(action)
         if action == self.env.actions.drop:
