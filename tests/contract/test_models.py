@@ -128,6 +128,14 @@ def test_absent_steps_do_not_influence_the_output(model):
     assert not torch.allclose(fused(policy, replace(spoilt, present=torch.ones_like(present))), fused(policy, observation))
 
 
+def test_vision_features_are_those_of_the_newest_frame(model):
+    policy, observation = build(model).eval(), observe()
+    noise = observe(seed=1).images
+    spoilt = {name: torch.cat((noise[name][:, :-1], image[:, -1:]), 1) for name, image in observation.images.items()}
+    vision = policy.encode(observation).vision
+    torch.testing.assert_close(policy.encode(replace(observation, images=spoilt)).vision, vision)
+
+
 def test_padding_does_not_influence_the_output(model):
     policy, observation = build(model), observe()
     spoilt = torch.where(observation.token_mask, observation.tokens, 7)

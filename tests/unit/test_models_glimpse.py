@@ -39,9 +39,9 @@ def test_the_deviation_of_the_scores_does_not_depend_on_contrast_or_background()
 
 
 def test_an_empty_picture_gives_its_centre_and_finite_gradients():
-    cells = torch.full((1, 16, 2), 0.3, requires_grad=True)
+    cells = torch.full((1, 16, 2), 0.5, requires_grad=True)
     seen = colour_glimpse()(torch.ones(1, 2), cells)
-    assert seen[0].tolist() == pytest.approx([0, 0, 0.3, 0.3], abs=1e-5)
+    assert seen[0].tolist() == pytest.approx([0, 0, 0.5, 0.5], abs=1e-5)
     seen.sum().backward()
     assert torch.isfinite(cells.grad).all()
 

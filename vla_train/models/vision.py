@@ -105,4 +105,4 @@ class PatchStem(nn.Module):
         self.grid = (image.height // size, image.width // size)
 
     def forward(self, image: Num[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:
-        return self.symbols(image) if self.symbols is not None else self.patches(to_float(image))  # type: ignore
+        return self.symbols(image) if self.symbols is not None else self.patches(to_float(image))  # type: ignore[no-any-return, misc]
