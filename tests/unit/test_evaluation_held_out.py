@@ -6,6 +6,7 @@ import torch
 
 from tests.fakes import corridor_policy
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.held_out import HeldOut
 from vla_train.rollouts import Agent
 from vla_train.spec import ActionSpec, Spec
@@ -43,6 +44,18 @@ def agent_that_predicts(actions):
     policy.act = lambda observation: predictions[observation.state[:, 0, 0].long()][:, None].expand(-1, 2, -1)
     policy.loss = lambda batch: batch.observation.state[:, 0, 0]  # the frame's number
     return Agent(policy, processor)
+
+
+@pytest.mark.parametrize(("action", "actions"), [(PLANE, [[1.0, 0.0]] * 5), (CHOICE, [[1]] * 5)])
+def test_progress_and_the_names_of_what_is_measured(action, actions):
+    told = []
+    evaluator = HeldOut(Recorded(actions, action), batch_size=2, progress=lambda *words: told.append(words))
+    metrics = evaluator(agent_that_predicts(actions)).metrics
+    assert told == [("evaluating held-out demonstrations", done, 5) for done in (2, 4, 5)]
+    discrete = action.kind == "discrete"
+    names = metric_names((), (), has_environment=False, has_held_out=True, discrete=discrete)
+    counts = {"held_out/frames"} | (set() if discrete else {"held_out/predicted_zero", "held_out/recorded_zero"})
+    assert set(metrics) - counts == set(names)
 
 
 def test_continuous_actions_by_hand():

@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.fakes import Corridor, CountingAgent
+from tests.fakes import CORRIDOR, Corridor, CountingAgent
 from vla_train.envs.tabletop import TabletopVectorEnv
+from vla_train.errors import UsageError
 from vla_train.evaluation.baselines import Expert
-from vla_train.evaluation.success import Success
+from vla_train.evaluation.figures import metric_names
+from vla_train.evaluation.success import Success, check_execution
 from vla_train.rollouts import play
 from vla_train.seeds import seeds
+from vla_train.spec import ActionSpec
 
 CONDITIONS = ("plain", "swapped", "foreign", "empty", "random", "chance")
 
@@ -92,9 +95,70 @@ def test_several_stages_stand_side_by_side_and_together():
     assert report.metrics["resting/success"] == 0.0
     assert report.metrics["success"] == 0.4
     assert report.frames is not None
-    only = success(CountingAgent(chunk=1), stages=["walking"])
-    assert only.metrics["success"] == 0.8
-    assert "resting/success" not in only.metrics
+
+
+def test_progress_is_told_for_each_condition():
+    told = []
+    environment = Corridor(4, broken_seed=1_000_000_001)
+    corridor_report(environment, episodes=3, conditions=("plain", "empty"), progress=lambda *words: told.append(words))
+    for condition in ("plain", "empty"):
+        counts = [(done, total) for label, done, total in told if label == f"evaluating walking, {condition}"]
+        assert counts[0] == (0, 3)
+        assert counts[-1] == (3, 3)
+        assert sorted(set(counts)) == [(0, 3), (1, 3), (2, 3), (3, 3)]  # a crash is an episode that has ended
+        assert counts == sorted(counts)
+
+
+CATEGORIES = replace(CORRIDOR, action=ActionSpec("discrete", 1, choices=3))
+
+
+@pytest.mark.parametrize(
+    ("spec", "execute", "ensemble", "message"),
+    [
+        (CORRIDOR.with_window(1, 4), 5, False, "execute=5.*4 actions at once.*execute to 1 to 4"),
+        (CORRIDOR.with_window(1, 4), 0, False, "execute=0.*1 to 4"),
+        (CORRIDOR, 2, False, "1 action at once.*execute to 1,"),
+        (CATEGORIES, None, True, "set ensemble=false"),
+    ],
+)
+def test_execution_that_cannot_be_is_refused(spec, execute, ensemble, message):
+    with pytest.raises(UsageError, match=message):
+        check_execution(spec, execute, ensemble)
+
+
+@pytest.mark.parametrize(("execute", "ensemble"), [(None, False), (1, False), (4, False), (None, True), (9, True)])
+def test_execution_that_can_be(execute, ensemble):
+    check_execution(CORRIDOR.with_window(1, 4), execute, ensemble)  # under ensembling `execute` has no effect
+    check_execution(CATEGORIES.with_window(1, 4), min(execute or 1, 4), False)
+
+
+def best_metrics(metrics):
+    """Those of a report's metrics that are no counts and no times."""
+    counts = ("episodes", "excluded", "latency", "_zero", "held_out/frames")
+    return {name for name in metrics if not any(count in name for count in counts)}
+
+
+@pytest.mark.parametrize("conditions", [CONDITIONS, ("plain",), ("swapped", "chance")])
+def test_the_names_of_metrics_are_those_of_a_real_evaluation(tabletop, conditions):
+    spec = tabletop.io_spec
+    metrics = tabletop_report(tabletop, Follower(tabletop), *conditions, episodes=32)
+    names = metric_names(conditions, spec.tasks, has_environment=True, has_held_out=False, discrete=False)
+    assert len(names) == len(set(names))
+    assert best_metrics(metrics) <= set(names)
+    absent = {name for name in names if name not in metrics}
+    assert all(name.rpartition("/")[2] in spec.tasks for name in absent)  # a kind of task that no episode had
+
+
+def test_the_names_leave_out_what_does_not_apply():
+    environment = Corridor(4)
+    environment.not_applicable = {"alternatives": "one mission", "expert": "nobody", "first_touched": "nothing to touch"}
+    metrics = corridor_report(environment).metrics
+    not_applicable = environment.not_applicable
+    names = metric_names(
+        CONDITIONS, CORRIDOR.tasks, has_environment=True, has_held_out=True, discrete=True, not_applicable=not_applicable
+    )
+    held_out = {"held_out/loss", "held_out/action_accuracy", "held_out/agreement"}
+    assert best_metrics(metrics) | held_out == set(names)
 
 
 def test_half_of_the_chunk_is_executed_unless_told_otherwise():

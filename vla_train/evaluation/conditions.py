@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from vla_train.evaluation.scenes import Scene, chance_goals, foreign_instruction
 from vla_train.rollouts import Episode, Prepare, play
 from vla_train.spec import Acts, EpisodeResult
 from vla_train.types import RawObservation
+
+Progress = Callable[[str, int, int], None]  # called with what is being done, how much of it is done, and of how much
 
 
 @dataclass
@@ -40,12 +42,21 @@ class Played:
 class StageTest:
     """The evaluation episodes of one stage. Scenes are looked up, and the baselines played, once; they depend on seeds alone."""
 
-    def __init__(self, environment: Environment, seeds: np.ndarray, *, execute: int | None, ensemble: bool) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        seeds: np.ndarray,
+        *,
+        execute: int | None,
+        ensemble: bool,
+        progress: Progress | None = None,
+    ) -> None:
         self.environment = environment
         self.name = environment.stage
         self._seeds = [int(seed) for seed in seeds]
         self._execute = execute
         self._ensemble = ensemble
+        self._progress = progress
         self._baselines: dict[str, Played] = {}
 
     @cached_property
@@ -68,12 +79,17 @@ class StageTest:
             instructions=setting.instructions,
             prepare=setting.prepare,
             record=record,
+            progress=None if self._progress is None else partial(self._progress, self._label(condition)),
         )
         results = [_result(condition, self.name, episode) for episode in episodes]
         played = Played(results, excluded=len(self._seeds) - len(results), episodes=episodes)
         if condition in ("random", "chance"):
             self._baselines[condition] = played
         return played
+
+    def _label(self, condition: str) -> str:
+        stage = "" if self.name == "none" else f"{self.name}, "
+        return f"evaluating {stage}{condition}"
 
     @property
     def _settings(self) -> dict[str, Callable[[Any], Setting | str]]:

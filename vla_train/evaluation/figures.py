@@ -1,16 +1,47 @@
 """From played episodes to the figures of a report. docs/evaluation.md defines each."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from vla_train.metrics import share, wilson_interval
 from vla_train.spec import EpisodeResult
 
 CONDITIONS = ("plain", "swapped", "foreign", "empty", "random", "chance")
+_RATE = ("success", "success_low", "success_high")
+_FIRST_TOUCHED = ("first_touched", "first_touched_low", "first_touched_high")
 
 
 def prefix_of(condition: str) -> str:
     """What stands before a metric's name: nothing for the plain condition."""
     return "" if condition == "plain" else f"{condition}/"
+
+
+def metric_names(
+    conditions: Sequence[str],
+    tasks: Sequence[str],
+    *,
+    has_environment: bool,
+    has_held_out: bool,
+    discrete: bool,
+    not_applicable: Container[str] = (),
+) -> list[str]:
+    """The metrics of an evaluation in one stage by which a policy can be called better or worse than another.
+
+    Counts of episodes and frames, and times, are not among them. Args: the ``tasks`` of the Spec; whether actions are
+    ``discrete``; ``not_applicable``, what the environment says that it lacks.
+    """
+    names = []
+    if has_environment:
+        lacking = {"swapped": ["alternatives"], "chance": ["alternatives", "expert"]}
+        played = [name for name in CONDITIONS if name in conditions]
+        played = [name for name in played if not any(need in not_applicable for need in lacking.get(name, []))]
+        names += [prefix_of(condition) + name for condition in played for name in (*_RATE, "crashes", "length", "reward")]
+        if "plain" in played:
+            names += [f"{name}/{task}" for name in _RATE for task in tasks]
+            names += [] if "first_touched" in not_applicable else list(_FIRST_TOUCHED)
+    if has_held_out:
+        compared = ("agreement",) if discrete else ("alignment", "cosine")
+        names += [f"held_out/{name}" for name in ("loss", "action_accuracy", *compared)]
+    return names
 
 
 def figures(results: Sequence[EpisodeResult]) -> dict[str, float]:
@@ -30,7 +61,7 @@ def figures(results: Sequence[EpisodeResult]) -> dict[str, float]:
 def _rate(results: Sequence[EpisodeResult]) -> dict[str, float]:
     successes = sum(result.outcome == "success" for result in results)
     low, high = wilson_interval(successes, len(results))
-    rate = {"success": share(successes, len(results)), "success_low": low, "success_high": high}
+    rate = dict(zip(_RATE, (share(successes, len(results)), low, high), strict=True))
     return rate | {"episodes": float(len(results))}
 
 
@@ -50,5 +81,5 @@ def _first_touched(results: Sequence[EpisodeResult]) -> dict[str, float]:
         return {}
     hits = sum(result.first_touched == result.named for result in counted)
     low, high = wilson_interval(hits, len(counted))
-    found = {"first_touched": share(hits, len(counted)), "first_touched_low": low, "first_touched_high": high}
+    found = dict(zip(_FIRST_TOUCHED, (share(hits, len(counted)), low, high), strict=True))
     return found | {"first_touched_episodes": float(len(counted))}

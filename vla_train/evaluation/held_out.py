@@ -1,6 +1,7 @@
 """``HeldOut``: how well a policy predicts demonstrations that it was not trained on."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,12 +19,21 @@ class HeldOut:
     Args:
         frames: at most so many frames, spread evenly over the held-out episodes; the same ones at each evaluation.
         batch_size: frames in a forward pass.
+        progress: called with (words, frames that are done, all of them).
 
     See docs/evaluation.md for each figure. Actions are compared in units in which their bounds are -1 and 1.
     """
 
-    def __init__(self, dataset: DemonstrationDataset, *, frames: int = 2048, batch_size: int = 256) -> None:
+    def __init__(
+        self,
+        dataset: DemonstrationDataset,
+        *,
+        frames: int = 2048,
+        batch_size: int = 256,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> None:
         self._dataset = dataset
+        self._progress = progress
         self._batch_size = batch_size
         every = dataset.frames("validation")
         self._indices = every[np.unique(np.linspace(0, len(every) - 1, min(frames, len(every))).round().astype(np.int64))]
@@ -58,6 +68,9 @@ class HeldOut:
                 batch = self._dataset.gather(self._indices[start : start + self._batch_size]).to(agent.device)
                 loss, chunk = agent.policy.loss(batch), agent.policy.act(batch.observation)
                 columns.append((loss, chunk[:, 0], batch.action[:, 0], batch.valid[:, 0]))
+                if self._progress is not None:
+                    done = min(start + self._batch_size, len(self._indices))
+                    self._progress("evaluating held-out demonstrations", done, len(self._indices))
         loss, predicted, recorded, valid = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
         return loss.double().numpy(), predicted.numpy(), recorded.numpy(), valid.numpy()
 

@@ -5,12 +5,24 @@ from dataclasses import replace
 from typing import Any
 
 from vla_train.envs.contract import Environment
-from vla_train.evaluation.conditions import StageTest
+from vla_train.errors import UsageError
+from vla_train.evaluation.conditions import Progress, StageTest
 from vla_train.evaluation.figures import CONDITIONS, figures
 from vla_train.evaluation.latency import Timed, single_row_latency
 from vla_train.evaluation.montage import montage
 from vla_train.seeds import seeds
-from vla_train.spec import Report
+from vla_train.spec import Report, Spec
+
+
+def check_execution(spec: Spec, execute: int | None, ensemble: bool) -> None:
+    """Raise UsageError where a policy for ``spec`` cannot be executed so: to be asked before hours of training."""
+    if ensemble and spec.action.kind == "discrete":
+        raise UsageError("ensemble=true averages actions, and these are categories, which have no mean: set ensemble=false")
+    if execute is not None and not ensemble and not 1 <= execute <= spec.chunk:
+        raise UsageError(
+            f"execute={execute}: this policy predicts {spec.chunk} action{'s' * (spec.chunk > 1)} at once (dataset.chunk); "
+            f"set execute to {'1' if spec.chunk == 1 else f'1 to {spec.chunk}'}, or to null for half of them"
+        )
 
 
 class Success:
@@ -26,6 +38,7 @@ class Success:
         ensemble: temporal ensembling.
         video_episodes: how many of the first plain episodes of the last stage the report shows.
         single_row_calls: planning calls with which the latency of a single row is measured; 0: not at all.
+        progress: called with (words, episodes that have ended, all of them) while a condition is played.
 
     With several stages the figures of each stand under ``<stage>/``, and those of all episodes together without prefix.
     """
@@ -41,6 +54,7 @@ class Success:
         ensemble: bool = False,
         video_episodes: int = 0,
         single_row_calls: int = 0,
+        progress: Progress | None = None,
     ) -> None:
         unknown = [name for name in conditions if name not in CONDITIONS]
         if unknown or not makers:
@@ -53,28 +67,23 @@ class Success:
         self._ensemble = ensemble
         self._video_episodes = video_episodes
         self._single_row_calls = single_row_calls
+        self._progress = progress
         self._stages: list[StageTest] = []
 
-    def __call__(self, agent: Any, stages: Sequence[str] | None = None) -> Report:
-        """Evaluate in all stages, or in those named (the ones that a curriculum has reached)."""
+    def __call__(self, agent: Any) -> Report:
+        """Evaluate in all stages."""
         if not self._stages:
             self._stages = [self._stage(maker(self._num_envs)) for maker in self._makers]
-        chosen = [stage for stage in self._stages if stages is None or stage.name in stages]
-        reports = [self._evaluate(stage, agent, last=stage is chosen[-1]) for stage in chosen]
+        reports = [self._evaluate(stage, agent, last=stage is self._stages[-1]) for stage in self._stages]
         if len(reports) == 1:
             return reports[0]
         report = Report(metrics={})
-        for stage, part in zip(chosen, reports, strict=True):
+        for stage, part in zip(self._stages, reports, strict=True):
             report = report.merged(_prefixed(part, f"{stage.name}/"))
         return report.merged(Report(metrics=figures(report.episodes)))
 
-    def close(self) -> None:
-        for stage in self._stages:
-            stage.environment.close()
-        self._stages = []
-
     def _stage(self, environment: Environment) -> StageTest:
-        return StageTest(environment, self._seeds, execute=self._execute, ensemble=self._ensemble)
+        return StageTest(environment, self._seeds, execute=self._execute, ensemble=self._ensemble, progress=self._progress)
 
     def _evaluate(self, stage: StageTest, agent: Any, last: bool) -> Report:
         timed, record = Timed(agent), self._video_episodes if last else 0

@@ -28,6 +28,7 @@ def play(
     instructions: Sequence[str] | None = None,
     prepare: Prepare | None = None,
     record: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Play one episode for each seed and return them in the order of the seeds.
 
@@ -40,6 +41,7 @@ def play(
         instructions: what the agent is told in each episode instead of the environment's words; the goal stays.
         prepare: see ``Prepare``.
         record: keep the frames of the first so many episodes, from the first colour camera.
+        progress: called with (episodes that have ended, all episodes) at the start and whenever one ends.
 
     A row whose action is not finite ends as a crash. When the environment raises ``WorldError`` it is unknown whose fault it
     is: the episodes under way are then played again one at a time, and one that fails alone is a crash. Neither ends the others.
@@ -49,7 +51,7 @@ def play(
     executor: ChunkExecutor = (
         TemporalEnsemble(environment.num_envs) if ensemble else RecedingHorizon(environment.num_envs, execute)
     )
-    player = _Player(agent, environment, executor, [int(seed) for seed in seeds], instructions, prepare, record)
+    player = _Player(agent, environment, executor, [int(seed) for seed in seeds], instructions, prepare, record, progress)
     agent.reset()
     player.run(deque(range(len(seeds))))
     return [player.finished[index] for index in range(len(seeds))]
@@ -65,6 +67,7 @@ class _Player:
         instructions: Sequence[str] | None,
         prepare: Prepare | None,
         record: int,
+        progress: Callable[[int, int], None] | None,
     ) -> None:
         self.agent = agent
         self.environment = environment
@@ -73,6 +76,7 @@ class _Player:
         self.instructions = instructions
         self.prepare = prepare
         self.record = record
+        self.progress = progress
         self.running: dict[int, Episode] = {}  # by row; rows without an episode are idle
         self.finished: dict[int, Episode] = {}  # by index
         colour = [name for name, image in environment.io_spec.images.items() if image.kind == "colour"]
@@ -80,6 +84,7 @@ class _Player:
 
     def run(self, waiting: deque[int]) -> None:
         """Play the waiting episodes (by index), setting crashes apart."""
+        self._tell()
         while waiting:
             try:
                 self._run(waiting)
@@ -194,9 +199,17 @@ class _Player:
             episode = self.running.pop(row)
             episode.outcome = "success" if success[row] else "failure"
             episode.first_touched = touched[row]
-            self.finished[episode.index] = episode
+            self._end(episode)
 
     def _finish_crash(self, episode: Episode, message: str) -> None:
         episode.outcome = "crash"
         episode.error = message
+        self._end(episode)
+
+    def _end(self, episode: Episode) -> None:
         self.finished[episode.index] = episode
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.progress is not None:
+            self.progress(len(self.finished), len(self.seeds))
