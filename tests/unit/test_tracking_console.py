@@ -68,6 +68,27 @@ def test_plain_progress_speaks_seldom(capsys: pytest.CaptureFixture[str], monkey
     assert capsys.readouterr().out.splitlines() == [f"evaluating: {done}/40" for done in (11, 21, 31)]
 
 
+def test_plain_progress_of_fast_work_is_silent_and_of_many_parts_is_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: clock)
+    console = Console("plain")
+    for step in range(3):  # training, then an evaluation of three parts of 2 s each
+        console.update(step, {"train/loss": 1.0})
+        clock += 60.0
+        for part in "abc":
+            console.progress(part, 0, 2)
+            clock += 2.0
+            console.progress(part, 2, 2)
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith(("a", "b", "c"))]
+    for part in "abcdef":  # the last evaluation turns out to be slow: it goes on after its first 6 s
+        console.progress(part, 0, 2)
+        clock += 4.0
+        console.progress(part, 2, 2)
+    assert capsys.readouterr().out.splitlines() == ["a: 2/2", "d: 2/2"]  # 10 s and 22 s after its beginning
+
+
 def test_time_left_is_of_this_session(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 0.0
     monkeypatch.setattr("time.monotonic", lambda: clock)
@@ -101,7 +122,7 @@ def test_durations(seconds: float, shown: str) -> None:
 
 
 LIVE = """
-import sys
+import sys, time
 from vla_train.tracking.console import Console
 console = Console("auto")
 assert console.mode == "live"
@@ -109,6 +130,7 @@ console.start(2000)
 console.update(500, {"train/loss": 0.25, "progress": 0.25})
 console.update(500, {"evaluation/success": 0.931})
 console.progress("evaluating", 30, 100)
+time.sleep(0.7)  # the panel is drawn twice a second
 console.message("a message")
 print("a print")
 if sys.argv[1] == "raise":
@@ -138,7 +160,17 @@ def on_a_terminal(argument: str) -> tuple[int, str]:
 def test_the_live_view_draws_and_gives_the_terminal_back(ending: str) -> None:
     status, drawn = on_a_terminal(ending)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
-    for wanted in ("500/2,000", "25 %", "loss 0.25", "evaluation at 500", "success 93.1 %", "a message", "a print"):
+    for wanted in (
+        "500/2,000",
+        "25 %",
+        "loss 0.25",
+        "evaluation at 500",
+        "success 93.1 %",
+        "evaluating",
+        "30/100",
+        "a message",
+        "a print",
+    ):
         assert wanted in text
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")  # the cursor is shown again after it was hidden
     assert status == (0 if ending == "close" else 1)

@@ -113,8 +113,7 @@ class _Plain:
     _QUIET = 10.0  # seconds between two lines about the same progress
 
     def __init__(self) -> None:
-        self._told = 0.0
-        self._label = ""
+        self._told: float | None = None  # when a line was last printed, or the work between updates began
 
     def row(self, pace: Pace, metrics: Mapping[str, float]) -> None:
         total = f"{pace.total}" if pace.total else ""
@@ -127,11 +126,12 @@ class _Plain:
             self.message("  ".join([head, *columns, left]).rstrip())
         if evaluation:
             self.message("  ".join([head, "evaluation:", *(f"{shown.name} {shown.value}" for shown in evaluation)]))
+        self._told = None
 
     def progress(self, label: str, done: int, total: int) -> None:
         now = time.monotonic()
-        if label != self._label or done == total:
-            self._label, self._told = ("" if done == total else label), now
+        if self._told is None:
+            self._told = now
         elif now - self._told >= self._QUIET:
             self._told = now
             self.message(f"{label}: {done}/{total}")
