@@ -123,3 +123,24 @@ def test_a_bad_batch_is_kept(workplace):
     assert "bad_batch" in printed
     assert list((run / "bad_batch").iterdir())
     assert (run / "checkpoints" / "last" / "policy.safetensors").exists()
+
+
+def test_recorded_data_needs_its_own_environment_or_none(workplace):
+    """A small dataset that LeRobot itself wrote."""
+    recorded = f"dataset.path={Path(__file__).parents[1] / 'data' / 'lerobot_0_4_4'}"
+    printed = workplace.run("vla-train", recorded, expect=2)
+    assert "environment=none" in printed
+    run = workplace.train(recorded, "environment=none", "curriculum=none", "steps=3", "every.evaluate=3", "name=recorded")
+    row = json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert "evaluation/held_out/loss" in row
+
+
+def test_without_its_demonstrations_an_evaluation_says_so(workplace, tmp_path):
+    other = type(workplace)(tmp_path / "outputs")
+    run = other.train("name=alone", "steps=1", "every.evaluate=0")
+    shutil.rmtree(tmp_path / "outputs" / "datasets")
+    words = ["episodes=2", "num_envs=2", "conditions=[plain]", "threads=1", f"output={tmp_path / 'report'}"]
+    other.run("vla-eval", f"checkpoint={run}", *words)
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert "dataset=" in report["not_applicable"]["held_out"]
+    assert "held_out/loss" not in report["metrics"]
