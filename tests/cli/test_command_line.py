@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from vla_train import stopping
 from vla_train.cli import command
+from vla_train.config import dump, folders, load_saved
 from vla_train.errors import DataError
 
 SLACK = 6.0  # a loaded machine; an idle one takes a sixth of the bounds below
@@ -104,6 +105,8 @@ def test_a_mistake_is_one_message_and_quick():
         (["model._target_=os.system"], "not allowed"),
         (["--steps=3"], "written without dashes"),
         (["--experimental-rerun=job.pickle"], "no such option"),
+        (["-cn", "eval"], "-cn: there is no such option"),
+        (["-cp=/tmp"], "-cp=/tmp: there is no such option"),
         (["--config-dir=nowhere"], "nowhere"),
         (["-m", "seed=0,1", "output=/dev/null/runs"], "output folder cannot be written"),
         (["modle=film_cnn", "model=nothing"], "model=nothing"),
@@ -115,6 +118,49 @@ def test_what_a_mistake_says(program, capsys, words, said):
     assert said in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+
+
+def write(file, text):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+
+
+def test_a_folder_of_own_experiments(program, tmp_path):
+    write(tmp_path / "mine/experiment/tiny.yaml", "# @package _global_\nsteps: 7\n")
+    seen = []
+    words = ["--config-dir=mine", "experiment=tiny"]
+    assert program(*words, work=lambda config, overrides: seen.append(config)) == 0
+    assert (seen[0]["steps"], seen[0]["choices"]["experiment"]) == (7, "tiny")
+    assert load_saved(dump(seen[0])) == seen[0]  # without the folder
+
+
+@pytest.mark.parametrize(
+    ("file", "word"),
+    [
+        ("model/mine.yaml", "model=mine"),
+        ("model/transformer.yaml", "seed=1"),  # in place of the shipped one
+        ("model/mine.yaml", "+experiment=brings"),
+        ("train.yaml", "seed=1"),
+    ],
+)
+@pytest.mark.parametrize("option", ["--config-dir=mine", "hydra.searchpath=[file://{}]"])
+def test_a_folder_of_own_groups_could_never_be_resumed_and_is_refused(program, capsys, tmp_path, file, word, option):
+    shipped = folders.shipped() / file
+    text = (shipped if shipped.is_file() else folders.shipped() / "model/transformer.yaml").read_text()
+    write(tmp_path / "mine" / file, text)
+    write(tmp_path / "mine/experiment/brings.yaml", "# @package _global_\ndefaults:\n  - override /model: mine\n")
+    words = [option.format(tmp_path / "mine"), word.lstrip("+")]
+    assert program(*words, work=lambda config, overrides: pytest.fail("accepted")) == 2
+    said = capsys.readouterr().err
+    assert f"mine/{file}: a folder of your own" in said
+    assert "plug-in" in said
+
+
+def test_help_of_evaluation_offers_no_folder_of_experiments(program, capsys):
+    assert program("--help") == 0
+    assert "--config-dir DIR      a folder of your own experiment/*.yaml\n" in capsys.readouterr().out
+    assert program("--help", kind="eval") == 0
+    assert "--config-dir" not in capsys.readouterr().out
 
 
 def test_mistakes_of_evaluation(program, capsys):

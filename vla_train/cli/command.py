@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Work = Callable[[dict[str, Any], list[str]], Any]  # validated config, the command line's overrides -> result
 OPTIONS = (  # Hydra's own, without those that change the main config, and --experimental-rerun, which reads a pickle
     *("--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--shell-completion"),
-    *("--config-dir", "--info"),
+    *("--config-dir", "--info", "-c", "-p", "-r", "-m", "-sc", "-cd", "-i"),
 )
 BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
@@ -41,7 +41,7 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
 
         print(text(kind))
         return 0
-    if wrong := [word for word in words if word.startswith("--") and word.partition("=")[0] not in OPTIONS]:
+    if wrong := [word for word in words if word.startswith("-") and word.partition("=")[0] not in OPTIONS]:
         print(f"error: {wrong[0]}: there is no such option. Settings are written without dashes: key=value.", file=sys.stderr)
         return UsageError.exit_code
     sys.argv[1:] = options_first(words)

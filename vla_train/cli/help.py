@@ -75,15 +75,18 @@ MORE = """
 More:
   --cfg job             print the composed config and stop
   -m, --multirun        run every combination of comma-separated values
-  --config-dir DIR      a folder of your own YAML files, laid out like configs/
-  --hydra-help          Hydra's own options
+{config_dir}  --hydra-help          Hydra's own options
   shell completion:     eval "$(vla-{kind} -sc install=bash)"      (also zsh, fish)
 """
 
 
+CONFIG_DIR = "  --config-dir DIR      a folder of your own experiment/*.yaml\n"  # vla-eval has no groups, so no experiments
+
+
 def text(kind: str) -> str:
     """The help of ``vla-train`` or ``vla-eval``."""
-    return (TRAIN if kind == "train" else EVAL).format(groups=_groups(), more=MORE.format(kind=kind))
+    more = MORE.format(kind=kind, config_dir=CONFIG_DIR if kind == "train" else "")
+    return (TRAIN if kind == "train" else EVAL).format(groups=_groups(), more=more)
 
 
 def _groups() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vla_train.config import folders
 from vla_train.config.check import Checker
 from vla_train.config.schema import Schema, groups_of
+from vla_train.config.targets import GROUPS
 from vla_train.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,13 +25,13 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
     from hydra.core.hydra_config import HydraConfig
 
     node: Any = HydraConfig.get() if hydra is None else hydra
-    path = [Path(source.path) for source in node.runtime.config_sources if source.schema == "file"]
+    _refuse_foreign_files([Path(source.path) for source in node.runtime.config_sources if source.schema == "file"])
     if removed := [group for group in groups_of(kind) if not node.runtime.choices.get(group)]:
         raise UsageError(
             f"{removed[0]}: this group was removed, but every run needs it. Choices: {', '.join(folders.choices(removed[0]))}."
         )
     choices = {group: str(node.runtime.choices[group]) for group in groups_of(kind)}
-    checker = Checker(Schema.of(kind, choices, path))
+    checker = Checker(Schema.of(kind, choices, folders.search_path()))
     config = checker.check(_resolved(cfg))
     if checker.problems:
         raise UsageError(checker.message())
@@ -38,7 +39,7 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
         return config
     experiment = node.runtime.choices.get("experiment")
     recorded = {**choices, **({"experiment": str(experiment)} if experiment else {})}
-    return {**config, "choices": recorded, "plugins": _plugins_used(config, recorded, path)}
+    return {**config, "choices": recorded, "plugins": _plugins_used(config, recorded)}
 
 
 def compose(overrides: Sequence[str] = (), kind: str = "train") -> dict[str, Any]:
@@ -83,8 +84,23 @@ def _resolved(cfg: "DictConfig") -> dict[str, Any]:
     return {str(key): value for key, value in config.items()} if isinstance(config, dict) else {}
 
 
-def _plugins_used(config: dict[str, Any], choices: dict[str, str], path: Sequence[Path]) -> list[str]:
-    files = [folders.find(group, name, path) for group, name in choices.items()]
+def _refuse_foreign_files(path: Sequence[Path]) -> None:
+    """A folder of ``--config-dir`` or ``hydra.searchpath`` may hold experiments, which only set values. A run made with a group's
+    file that lies there could never be read back: nothing records the folder, and a checkpoint must not name one."""
+    known = {folder.resolve() for folder in folders.search_path()}
+    for folder in (folder for folder in path if folder.resolve() not in known):
+        mains = [folder / f"{kind}.yaml" for kind in ("train", "eval")]
+        files = [file for group in GROUPS if group != "experiment" for file in sorted((folder / group).glob("*.yaml"))]
+        if found := [file for file in [*mains, *files] if file.is_file()]:
+            raise UsageError(
+                f"{found[0]}: a folder of your own (--config-dir) may hold only experiment/*.yaml, because a run made with other "
+                "files could not be resumed or evaluated. Put them into the configs/ of a plug-in: a package of yours with an "
+                f"entry point of the group {folders.PLUGIN_ENTRY_POINTS}."
+            )
+
+
+def _plugins_used(config: dict[str, Any], choices: dict[str, str]) -> list[str]:
+    files = [folders.find(group, name) for group, name in choices.items()]
     owners = {folders.owner(file) for file in files if file is not None}
     targets = {str(config[group].get("_target_")).partition(".")[0] for group in choices if group in config}
     return sorted(package for package in folders.plugins() if package in owners | targets)
