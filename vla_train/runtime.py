@@ -1,6 +1,7 @@
 """Device, threads and precision of a run. ``auto`` is decided by the machine alone, never by load or timing."""
 
 import os
+import re
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ def start(*, device: str, threads: int | str, precision: str = "auto", determini
     """Apply the settings to this process and say what ``auto`` became.
 
     Raises:
-        UsageError: the device is not there.
+        UsageError: the device is not there, or of a kind that is not supported.
     """
     chosen = _device(device)
     count = max(1, (os.cpu_count() or 1) // 2) if threads == "auto" else int(threads)
@@ -40,11 +41,10 @@ def start(*, device: str, threads: int | str, precision: str = "auto", determini
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise UsageError(f"runtime.device={name} is not a device; use auto, cpu, cuda or cuda:N") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    kind = re.fullmatch(r"cpu|cuda(?::([0-9]+))?", name)
+    if kind is None:
+        raise UsageError(f"device {name}: vla-train computes on cpu, cuda or cuda:N (auto takes cuda where there is one)")
+    if name != "cpu" and int(kind[1] or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count() or "no"
-        raise UsageError(f"runtime.device={name}: torch sees {found} CUDA device(s) on this machine; use device=cpu")
-    return device
+        raise UsageError(f"device {name}: torch sees {found} CUDA device(s) on this machine; take cpu")
+    return torch.device(name)
