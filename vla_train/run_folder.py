@@ -19,7 +19,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vla_train.errors import UsageError, VlaTrainError
+from vla_train.errors import CheckpointError, UsageError, VlaTrainError
 
 RUN_JSON = "run.json"
 _SCHEMA = 1
@@ -31,7 +31,7 @@ def create(output: Path, name: str) -> Path:
 
     Raises ``UsageError`` if the output folder cannot be written.
     """
-    name = re.sub(r"[^\w.+=-]+", "_", name).strip("._") or "run"
+    name = re.sub(r"[^A-Za-z0-9._+-]+", "-", name).strip("._-") or "run"  # what resume= takes without quotes
     stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}_{name}"
     number = 1
     try:
@@ -53,8 +53,10 @@ def create(output: Path, name: str) -> Path:
 def lock(run: Path) -> Iterator[None]:
     """Hold the run for this process. The lock ends with the process, however that ends.
 
-    Raises ``UsageError`` if another process holds it or the folder cannot be written.
+    Raises ``CheckpointError`` if there is no such folder, and ``UsageError`` if another process holds it or it cannot be written.
     """
+    if not run.is_dir():  # FileLock would make it
+        raise CheckpointError(f"there is no run folder {run}; name one that a run printed when it began")
     held = FileLock(run / _LOCK)
     try:
         held.acquire(blocking=False)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 import vla_train
 from vla_train import run_folder
-from vla_train.errors import Interrupted, UsageError
+from vla_train.errors import CheckpointError, Interrupted, UsageError
 
 CONFIG: dict[str, Any] = {"seed": 3, "minutes": None, "output": "outputs"}
 
@@ -37,6 +39,22 @@ def test_runs_of_the_same_second_do_not_share(tmp_path: Path) -> None:
 def test_a_name_becomes_one_folder_name(tmp_path: Path) -> None:
     for name in ("../../etc/x y", "", "..", "a/b"):
         assert run_folder.create(tmp_path, name).parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    "name", ["lr=1e-3", "a b", "x,y", "größe", "{a:1}", "[a]", "a'b", 'a"b', "a\\b", "$x", "a+b.c-d_e", "(é)"]
+)
+def test_resume_takes_every_run_folder_without_quotes(tmp_path: Path, name: str) -> None:
+    folder = run_folder.create(tmp_path, name)
+    (override,) = OverridesParser.create().parse_overrides([f"resume=outputs/{folder.name}"])
+    assert override.value() == f"outputs/{folder.name}"
+    assert shlex.quote(folder.name) == folder.name or "+" in name
+
+
+def test_a_run_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="there is no run folder"), run_folder.lock(tmp_path / "typo"):
+        pass
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_output_that_cannot_be_written(tmp_path: Path) -> None:
