@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from vla_train import checkpoint
@@ -237,6 +238,38 @@ def test_links_inside_a_checkpoint_are_refused(tmp_path: Path, name: str) -> Non
         checkpoint.read(folder)
 
 
+OWNER = b'{"a": {"of": "policy.safetensors:weight", "shape": %s, "stride": %s, "offset": %s}}'
+HOSTILE_ALIASES = [
+    *(b"[]", b"5", b"null", b'"text"', b'{"a": []}', b'{"a": "b"}', b'{"a": {"of": []}}'),
+    OWNER % (b"[2]", b"[9]", b"11"),  # past the end
+    OWNER % (b"[2]", b"[1]", b"-1"),  # before the beginning
+    OWNER % (b"[-1, -1]", b"[1, 1]", b"0"),
+    OWNER % (b"[1]", b"[%d]" % 2**80, b"%d" % 2**80),
+    OWNER % (b'["x"]', b"[1]", b"0"),
+    OWNER % (b"{}", b"null", b'"x"'),
+    OWNER % (b"[[1]]", b"[1]", b"0"),
+    OWNER % (b"[1e400]", b"[1]", b"0"),
+]
+
+
+@pytest.mark.parametrize("aliases", ["[]", "5", '{"a": []}', "[" * 100_000, '{"a": {"of": "weight"}}', "nonsense"])
+def test_weights_with_a_hostile_alias_table(tmp_path: Path, aliases: str) -> None:
+    folder = save(tmp_path, 1)
+    save_file({"weight": torch.zeros(2)}, folder / "policy.safetensors", {"aliases": aliases})
+    content = (folder / "policy.safetensors").read_bytes()
+    entry = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    rewrite_manifest(folder, lambda manifest: manifest["files"].update({"policy.safetensors": entry}))
+    with pytest.raises(CheckpointError, match="Take another checkpoint"):
+        checkpoint.read(folder).policy()
+
+
+def test_a_missing_text_is_named(tmp_path: Path) -> None:
+    saved = checkpoint.read(save(tmp_path, 1))
+    assert saved.text("spec.json") == "{}"
+    with pytest.raises(CheckpointError, match=r"step_000001 has no data\.json"):
+        saved.text("data.json")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -245,6 +278,12 @@ def test_links_inside_a_checkpoint_are_refused(tmp_path: Path, name: str) -> Non
         ("training/state.json", b'{"tree": {"$eval": "1"}, "aliases": {}}'),
         ("training/state.json", b'{"tree": 1}'),
         ("training/state.json", b'{"tree": {}, "aliases": {"a": {"of": "b"}}}'),
+        *(("training/state.json", b'{"tree": {}, "aliases": %s}' % aliases) for aliases in HOSTILE_ALIASES),
+        ("training/state.json", b'{"tree": 5, "aliases": {}}'),
+        ("training/state.json", b'{"tree": {"$float": []}, "aliases": {}}'),
+        ("training/state.json", b'{"tree": {"$array": "a"}, "aliases": {}}'),
+        ("training/state.json", b'{"tree": %s1%s, "aliases": {}}' % (b'{"a": ' * 600, b"}" * 600)),
+        ("training/state.json", b"[]"),
     ],
 )
 def test_content_that_was_never_ours(tmp_path: Path, name: str, content: bytes) -> None:

@@ -32,6 +32,11 @@ _STEP = re.compile(r"step_(\d{6,})(\.replaced)?")  # .replaced: the old one, for
 _TEMPORARY = ".temporary-"
 
 
+_NOT_OURS = (  # whatever reading content raises that ``write`` did not write; its manifest may be right all the same
+    *(SafetensorError, OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError),
+)
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """A checkpoint that was found whole. ``texts`` are its text files by name (config.yaml, spec.json, ...)."""
@@ -40,13 +45,19 @@ class Checkpoint:
     step: int
     texts: dict[str, str]
 
+    def text(self, name: str) -> str:
+        """One of ``texts``. Raises ``CheckpointError`` if the checkpoint has none of that name."""
+        if name not in self.texts:
+            raise CheckpointError(f"{self.path} has no {name}, without which it cannot be used. Take another checkpoint.")
+        return self.texts[name]
+
     def policy(self) -> dict[str, Tensor]:
         """The weights that are evaluated, with the normalizer: tensors by name, on the CPU."""
         try:
             with safe_open(self.path / POLICY, framework="pt") as file:
                 aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
             return unshare(load_file(self.path / POLICY), aliases)
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        except _NOT_OURS as error:
             raise _unreadable(self.path / POLICY, error) from error
 
     def training(self) -> StateDict:
@@ -55,9 +66,9 @@ class Checkpoint:
             document = json.loads(read_text(self.path, STATE))
             policy = {f"{POLICY}:{name}": tensor for name, tensor in self.policy().items()}
             state = decode(document["tree"], unshare(load_file(self.path / STATE_TENSORS), document["aliases"], policy))
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            return dict(state)
+        except _NOT_OURS as error:
             raise _unreadable(self.path / STATE, error) from error
-        return dict(state)
 
 
 def write(
