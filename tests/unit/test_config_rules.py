@@ -17,6 +17,9 @@ from vla_train.config import rules, words
         ("list of float >= 0 < 1", [0, 0.5], [0.0, 0.5]),
         ("null | list of top | gripper", ["gripper"], ["gripper"]),
         ("list of top | gripper", [], []),
+        ("list of 1+ top | gripper", ["top", "gripper"], ["top", "gripper"]),
+        ("list of 2 float", [1, 2.5], [1.0, 2.5]),
+        ("int", 2**63 - 1, 2**63 - 1),
     ],
 )
 def test_a_fitting_value_passes_in_the_declared_type(rule, value, converted):
@@ -44,6 +47,11 @@ def test_a_fitting_value_passes_in_the_declared_type(rule, value, converted):
         ("list of top | gripper", "top"),
         ("list of top | gripper", ["top", "side"]),
         ("list of int", [1, None]),
+        ("list of 1+ int", []),
+        ("list of 2 int", [1]),
+        ("list of 2 int", [1, 2, 3]),
+        ("int", 2**63),
+        ("float", 10**400),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(rule, value):

@@ -1,7 +1,8 @@
 """What a value may be, in a small language that an error message can quote.
 
 A rule is a list of alternatives, ``null | int >= 1``. Each is a type (``bool int float str list dict``), numbers with bounds
-(``float >= 0 < 1``), ``list of`` whatever follows, or a literal word (``auto | fp32 | bf16``). A float accepts an int.
+(``float >= 0 < 1``), ``list of`` whatever follows (``list of 2`` or ``list of 1+`` say how many), or a literal word
+(``auto | fp32 | bf16``). A float accepts an int. An int fits in 64 bits.
 
 A key whose shipped value is a plain number, string, bool or list takes its type from that value. ``RULES`` adds ranges and
 words, and says what a key may be whose shipped value is null, ???, a word such as auto, or an interpolation. A name is
@@ -32,7 +33,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 
-CONDITIONS = "list of plain | swapped | foreign | empty | random | chance"
+CONDITIONS = "list of 1+ plain | swapped | foreign | empty | random | chance"
 SHARE = "float >= 0 < 1"
 
 RULES: dict[str, str] = {
@@ -80,7 +81,7 @@ RULES: dict[str, str] = {
     "tracker.console": "auto | live | plain | none",
     "optimizer.lr": "float > 0",
     "optimizer.weight_decay": "float >= 0",
-    "optimizer.betas": f"list of {SHARE}",
+    "optimizer.betas": f"list of 2 {SHARE}",
     "optimizer.warmup": SHARE,
     "optimizer.schedule": "cosine | constant",
     "optimizer.final": "float >= 0 <= 1",
@@ -133,16 +134,20 @@ class Alternative:
     name: str
     bounds: tuple[tuple[str, float], ...] = ()
     items: tuple["Alternative", ...] = ()
+    count: tuple[float, float] = (0.0, math.inf)  # of a list: the fewest and the most items
 
     def accepts(self, value: Any) -> bool:
         if self.items:
-            return isinstance(value, list) and all(any(item.accepts(entry) for item in self.items) for entry in value)
+            fits = isinstance(value, list) and self.count[0] <= len(value) <= self.count[1]
+            return fits and all(any(item.accepts(entry) for item in self.items) for entry in value)
         if self.name not in TYPES:
             return bool(value == self.name)
         if not isinstance(value, TYPES[self.name]) or (isinstance(value, bool) and self.name != "bool"):
             return False
         if not isinstance(value, float | int):
             return not self.bounds
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            return False
         return math.isfinite(value) and all(COMPARISONS[sign](value, bound) for sign, bound in self.bounds)
 
     def convert(self, value: Any) -> Any:
@@ -155,11 +160,20 @@ class Alternative:
 def parse(rule: str) -> tuple[Alternative, ...]:
     """A rule's alternatives. ``list of`` takes all that follows it."""
     if rule.startswith("list of "):
-        return (Alternative("list", items=parse(rule.removeprefix("list of "))),)
+        return (_list(rule.removeprefix("list of ")),)
     first, _, rest = rule.partition(" | ")
     name, *bounds = first.split()
     pairs = tuple((sign, float(bound)) for sign, bound in zip(bounds[::2], bounds[1::2], strict=True))
     return (Alternative(name, bounds=pairs), *(parse(rest) if rest else ()))
+
+
+def _list(rule: str) -> Alternative:
+    """``2 int``: exactly two; ``1+ int``: at least one; ``int``: any number of them."""
+    size, _, rest = rule.partition(" ")
+    least = size.removesuffix("+")
+    if not least.isdecimal():
+        return Alternative("list", items=parse(rule))
+    return Alternative("list", items=parse(rest), count=(float(least), math.inf if size.endswith("+") else float(least)))
 
 
 def convert(alternatives: tuple[Alternative, ...], value: Any) -> Any:
