@@ -4,6 +4,7 @@ import pytest
 
 from vla_train import config
 from vla_train.errors import UsageError
+from vla_train.seeds import RANGES
 
 
 def test_a_config_is_plain_dicts_with_its_choices():
@@ -41,6 +42,11 @@ def test_a_dataset_brings_its_environment_which_can_be_overridden():
         ("runtime.deterministic=1", ["runtime.deterministic=1", "bool"]),
         ("runtime.precision=fp16", ["auto or fp32 or bf16"]),
         ("runtime.threads=0", ["runtime.threads"]),
+        ("optimizer.betas=[0.9]", ["optimizer.betas=[0.9]", "list of 2 float"]),
+        ("optimizer.betas=[0.9,0.9,0.9]", ["optimizer.betas", "list of 2 float"]),
+        ("evaluation.conditions=[]", ["evaluation.conditions=[]", "list of 1+ plain or"]),
+        (f"seed={10**400}", ["seed=1000", "...: must be int >= 0"]),
+        (f"optimizer.lr={10**400}", ["optimizer.lr"]),
         ("evaluation.conditions=[plain,swaped]", ["Did you mean swapped?"]),
         ("environment.cameras=[tpo]", ["Did you mean top?"]),
         ("steps=0", ["steps=0", "null or int >= 1"]),
@@ -52,6 +58,7 @@ def test_a_dataset_brings_its_environment_which_can_be_overridden():
         ("model._target_=os.system", ["os.system", "vla_train.models"]),
         ("model._target_=vla_train.paradigms.bc.BehaviouralCloning", ["vla_train.models"]),
         ("model._target_=vla_train.modelsx.Foreign", ["not allowed"]),
+        ("model._target_=vla_train.models.film_cnn.FilmCNNEncoder", ["model=transformer has the class", "Choose another model"]),
         ("model.cameras=[{_target_:os.system}]", ["os.system"]),
         ("+tracker.sink={_target_:os.system}", ["tracker.sink"]),
     ],
@@ -75,6 +82,8 @@ def test_several_mistakes_are_told_at_once():
         (["paradigm.steps=null"], "no length"),
         (["resume=a", "init=b"], "exclude each other"),
         (["environment.min_objects=9"], "above max_objects"),
+        (["model.width=66"], "model.width=66 must be a multiple of model.num_heads=4"),
+        (["dataset.start=999999000", "dataset.episodes=1001"], "beyond the 1000000000 training seeds"),
     ],
 )
 def test_values_that_do_not_go_together(overrides, said):
@@ -82,9 +91,16 @@ def test_values_that_do_not_go_together(overrides, said):
         config.compose(overrides)
 
 
+def test_the_last_training_seeds_may_be_played():
+    assert len(RANGES["train"]) == 1_000_000_000
+    assert config.compose(["dataset.start=999999000", "dataset.episodes=1000"])["dataset"]["start"] == 999_999_000
+
+
 def test_evaluation_needs_a_checkpoint():
     with pytest.raises(UsageError, match=r"checkpoint= is missing\. Give a run folder"):
         config.compose([], kind="eval")
+    with pytest.raises(UsageError, match=r"^conditions=\[\]: must be list of 1\+ plain"):
+        config.compose(["checkpoint=outputs/x", "conditions=[]"], kind="eval")
     composed = config.compose(["checkpoint=outputs/x", "execute=2"], kind="eval")
     assert (composed["checkpoint"], composed["execute"], composed["output"]) == ("outputs/x", 2, None)
 

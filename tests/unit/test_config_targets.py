@@ -107,6 +107,11 @@ def test_a_plugins_yaml_is_found_checked_and_recorded(plugin):
         config.compose(["model=acme", "model.gain=-1"])
     text = config.dump(composed)
     assert config.load_saved(text) == composed
+    other = text.replace("acme_robots.encoder.Encoder", "acme_robots.setup.Installer")
+    with pytest.raises(
+        CheckpointError, match=r"acme_robots\.setup\.Installer: model=acme has the class acme_robots\.encoder\.Encoder"
+    ):
+        config.load_saved(other)
     (plugin.parent / "acme_robots-1.0.dist-info" / "entry_points.txt").write_text("")
     plugins.cache_clear()
     with pytest.raises(CheckpointError, match="acme_robots, which is not installed"):

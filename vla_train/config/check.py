@@ -30,7 +30,8 @@ class Checker:
         return "\n".join(self.problems[:MOST_PROBLEMS] + ([f"... and {more} more"] if more > 0 else []))
 
     def _section(self, config: Mapping[str, Any], shipped: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-        self.problems += [self._unknown(f"{prefix}{key}") for key in config if key not in shipped]
+        unknown = [f"{prefix}{words.shown(key)}" for key in config if key not in shipped]
+        self.problems += [self._unknown(key) if i < MOST_PROBLEMS else key for i, key in enumerate(unknown)]  # a hint takes time
         self.problems += [self._missing(f"{prefix}{key}") for key in shipped if key not in config]
         return {key: self._value(f"{prefix}{key}", config[key], shipped[key]) for key in shipped if key in config}
 
@@ -40,7 +41,7 @@ class Checker:
         if isinstance(shipped, Mapping) and shipped:
             if isinstance(value, Mapping):
                 return self._section(value, shipped, f"{key}.")
-            self.problems.append(f"{key}={value}: {key} is a section. Its keys: {', '.join(shipped)}.")
+            self.problems.append(f"{key}={words.shown(value)}: {key} is a section. Its keys: {', '.join(shipped)}.")
             return value
         return self._leaf(key, value, shipped)
 
@@ -49,28 +50,38 @@ class Checker:
         if value == "???":
             self.problems.append(f"{key}= is missing. Give {MUST_BE_GIVEN.get(key, _spoken(rule))}.")
             return value
-        self._nested_targets(key, value)
+        self._nested_targets(key, value, shipped)
         if rule == "any":
             return value
         try:
             return rules.convert(rules.parse(rule), value)
         except ValueError:
             known = rules.words(rule)
-            hint = "".join(words.did_you_mean(str(word), known) for word in _wrong_words(value, known)[:1])
-            self.problems.append(f"{key}={_shown(value)}: must be {_spoken(rule)}.{hint} As shipped: {_shown(shipped)}.")
+            hint = "".join(words.did_you_mean(words.shown(word), known) for word in _wrong_words(value, known)[:1])
+            self.problems.append(
+                f"{key}={words.shown(value)}: must be {_spoken(rule)}.{hint} As shipped: {words.shown(shipped)}."
+            )
             return value
 
     def _target(self, key: str, value: Any, shipped: Any) -> Any:
-        problem = None if value is None or value == shipped == "auto" else target_problem(value, key.partition(".")[0])
+        """The class is the choice's own: another one would not take its keys, and a saved config could name any class."""
+        group = key.partition(".")[0]
+        problem = None if value is None or value == shipped == "auto" else target_problem(value, group)
+        if problem is None and value != shipped:
+            place, theirs = self.schema.place(key), words.shown(shipped)
+            problem = (
+                f"{key}={words.shown(value)}: {place} has the class {theirs}. Choose another {group}, or put yours in a plug-in."
+            )
         self.problems += [problem] if problem else []
         return value
 
-    def _nested_targets(self, key: str, value: Any) -> None:
-        """A ``_target_`` deep inside a list or an open section obeys the same rule as the group's own."""
+    def _nested_targets(self, key: str, value: Any, shipped: Any) -> None:
+        """A ``_target_`` deep inside a list or an open section must be one of those that the choice has there as shipped."""
+        group, known = key.partition(".")[0], list(_targets(shipped))
         for target in _targets(value):
-            group = key.partition(".")[0]
-            allowed = group in self.schema.choices and target_problem(target, group) is None
-            self.problems += [] if allowed else [f"{key}: _target_={target} is not allowed here."]
+            allowed = group in self.schema.choices and target in known and target_problem(target, group) is None
+            theirs = f" {self.schema.place(key)} has there {words.shown(known) if known else 'no class'}."
+            self.problems += [] if allowed else [f"{key}: _target_={words.shown(target)} is not allowed here.{theirs}"]
 
     def _unknown(self, key: str) -> str:
         hint = words.did_you_mean(key, words.keys(self.schema.shipped))
@@ -99,13 +110,6 @@ def _spoken(rule: str) -> str:
     return rule.replace(" | ", " or ")
 
 
-def _shown(value: Any) -> str:
-    """A value as the command line writes it."""
-    if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     """What each value allows but the values together do not, as far as it can be known without building anything."""
     if kind == "eval":
@@ -116,7 +120,25 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
         found.append("The run has no length: give steps, env_steps or minutes.")
     if config["resume"] is not None and config["init"] is not None:
         found.append("resume and init exclude each other: resume goes on with a run, init starts a new one from its weights.")
-    environment = config["environment"]
-    if environment.get("min_objects", 0) > environment.get("max_objects", 0):
-        found.append(f"environment.min_objects={environment['min_objects']} is above max_objects={environment['max_objects']}.")
+    if (pair := _integers(config["environment"], "min_objects", "max_objects")) and pair[0] > pair[1]:
+        found.append(f"environment.min_objects={pair[0]} is above max_objects={pair[1]}.")
+    if (pair := _integers(config["model"], "width", "num_heads")) and pair[0] % pair[1]:
+        found.append(f"model.width={pair[0]} must be a multiple of model.num_heads={pair[1]}.")
+    if (pair := _integers(config["dataset"], "start", "episodes")) and sum(pair) > (most := _training_seeds()):
+        found.append(
+            f"dataset.start={pair[0]} and dataset.episodes={pair[1]} reach beyond the {most} training seeds, into those of "
+            "evaluation. Lower dataset.start."
+        )
     return found
+
+
+def _integers(section: Mapping[str, Any], *keys: str) -> list[int] | None:
+    """The values of these keys; None where one is missing or no number (a plug-in's may be anything)."""
+    values = [section.get(key) for key in keys]
+    return values if all(type(value) is int for value in values) else None  # type: ignore[return-value]
+
+
+def _training_seeds() -> int:
+    from vla_train.seeds import RANGES  # brings NumPy, which --help does without
+
+    return len(RANGES["train"])

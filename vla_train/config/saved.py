@@ -4,6 +4,7 @@ A saved config is data from elsewhere: it is read as plain YAML (no interpolatio
 same checks as a command line. It can never extend the list of allowed packages.
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,11 +17,17 @@ from vla_train.errors import CheckpointError, UsageError
 RESUMABLE = ("resume", "steps", "env_steps", "minutes", "tracker.", "runtime.device", "force_dataset", "debug")
 
 
+LARGEST = 1_000_000  # letters of a config; ours have three thousand
+LONGEST = 10_000  # letters of one value, for numbers of a million digits take minutes to read
+DEEPEST = 32  # levels; the depth of Python's stack must never decide
+
+
 def dump(config: dict[str, Any]) -> str:
-    """A validated config as YAML text."""
+    """A validated config as YAML text, without anchors, which ``load_saved`` refuses."""
     import yaml
 
-    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+    unshared = json.loads(json.dumps(config))  # YAML writes a list that stands in two places as an anchor and an alias
+    return str(yaml.safe_dump(unshared, sort_keys=False, allow_unicode=True))
 
 
 def load_saved(
@@ -29,12 +36,13 @@ def load_saved(
     """The config that ``dump`` wrote, checked again, with a command line's ``overrides`` (``key=value``) laid over it.
 
     Keys that were added to a shipped YAML since take their shipped value. Raises ``CheckpointError`` for a config that is torn,
-    names a foreign ``_target_``, a missing plug-in or unknown keys; ``UsageError`` for an override outside ``allowed``.
+    names another ``_target_`` than its choice, a missing plug-in or unknown keys; ``UsageError`` for an override outside
+    ``allowed``.
     """
     config = _read(text, where)
     choices, plugins = config.pop("choices"), config.pop("plugins")
     if missing := [package for package in plugins if package not in folders.plugins()]:
-        raise CheckpointError(f"{where} was made with the plug-in {', '.join(missing)}, which is not installed here.")
+        raise CheckpointError(f"{where} was made with the plug-in {words.shown(missing[0])}, which is not installed here.")
     groups = {group: name for group, name in choices.items() if group in groups_of("train")}
     try:
         schema = Schema.of("train", groups, folders.search_path())
@@ -50,13 +58,35 @@ def load_saved(
 def _read(text: str, where: str) -> dict[str, Any]:
     import yaml
 
+    if len(text) > LARGEST:
+        raise CheckpointError(f"{where} has {len(text):,} letters, more than any config of this program; it was not read.")
     try:
+        if foreign := _foreign_yaml(text):
+            raise CheckpointError(f"{where} is not a config of this program: it has {foreign}, which none of ours has.")
         config = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise CheckpointError(f"{where} is not readable YAML: {error}") from error
     if not isinstance(config, dict) or not _records_its_choices(config):
         raise CheckpointError(f"{where} does not say which group choices and plug-ins it was made with.")
     return config
+
+
+def _foreign_yaml(text: str) -> str | None:
+    """What ``dump`` never writes and a reader must fear: aliases (a few lines can stand for gigabytes), tags, depth, length."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            return f"more than {DEEPEST} levels"
+        if isinstance(event, yaml.NodeEvent) and event.anchor is not None:
+            return f"the anchor or alias {words.shown(event.anchor)}"
+        if isinstance(event, yaml.CollectionStartEvent | yaml.ScalarEvent) and event.tag is not None:
+            return f"the tag {words.shown(event.tag)}"
+        if isinstance(event, yaml.ScalarEvent) and len(event.value) > LONGEST:
+            return f"a value of more than {LONGEST:,} letters"
+    return None
 
 
 def _records_its_choices(config: dict[Any, Any]) -> bool:

@@ -54,9 +54,9 @@ def load_choice(group: str, choice: str) -> dict[str, JSON]:
 def unknown_choice(group: str, choice: object, known: Sequence[str]) -> str:
     """The message for ``group=choice`` where there is no such file."""
     if not known:
-        return f"{group}={choice}: there is no {group} to choose yet."
+        return f"{group}={words.shown(choice)}: there is no {group} to choose yet."
     hint = words.did_you_mean(str(choice), known)
-    return f"{group}={choice}: there is no such {group}.{hint} Choices: {', '.join(known)}."
+    return f"{group}={words.shown(choice)}: there is no such {group}.{hint} Choices: {', '.join(known)}."
 
 
 def plugin_rules() -> dict[str, str]:

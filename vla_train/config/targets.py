@@ -10,7 +10,7 @@ import traceback
 from typing import Any
 
 from vla_train.config.folders import plugins
-from vla_train.config.words import did_you_mean
+from vla_train.config.words import did_you_mean, shown
 from vla_train.errors import UsageError
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -47,7 +47,7 @@ def target_problem(path: object, group: str) -> str | None:
     if isinstance(path, str) and DOTTED.fullmatch(path) and _inside(path.rpartition(".")[0], packages):
         return None
     places = " or ".join(packages) or "none (this group has no classes)"
-    return f"{group}: _target_={path} is not allowed. A class of this group must come from {places}."
+    return f"{group}: _target_={shown(path)} is not allowed. A class of this group must come from {places}."
 
 
 def resolve_target(path: object, group: str) -> Any:

@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+MOST_LETTERS, MOST_ITEMS = 100, 20  # of a value that a message quotes
+
 
 def nearest(word: str, options: Iterable[str]) -> str | None:
     """The option most like ``word``, or None. Dotted keys also match by their last part, so ``lr`` finds ``optimizer.lr``."""
@@ -23,6 +25,18 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     """``" Did you mean x?"`` or nothing, to be appended to a sentence."""
     found = nearest(word, options)
     return f" Did you mean {found}?" if found else ""
+
+
+def shown(value: Any) -> str:
+    """A value as the command line writes it, short enough for a message."""
+    if isinstance(value, list):
+        inside = ", ".join(map(shown, value[:MOST_ITEMS])) + (", ..." if len(value) > MOST_ITEMS else "")
+        return f"[{inside}]"
+    try:
+        text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
 
 
 def keys(config: Mapping[str, Any], prefix: str = "") -> list[str]:
