@@ -125,9 +125,10 @@ def test_a_bad_batch_is_kept(workplace):
     assert (run / "checkpoints" / "last" / "policy.safetensors").exists()
 
 
-def test_recorded_data_needs_its_own_environment_or_none(workplace):
+def test_recorded_data_needs_its_own_environment_or_none(workplace, tmp_path):
     """A small dataset that LeRobot itself wrote."""
-    recorded = f"dataset.path={Path(__file__).parents[1] / 'data' / 'lerobot_0_4_4'}"
+    shutil.copytree(Path(__file__).parents[1] / "data" / "lerobot_0_4_4", tmp_path / "recorded")
+    recorded = f"dataset.path={tmp_path / 'recorded'}"
     printed = workplace.run("vla-train", recorded, expect=2)
     assert "environment=none" in printed
     run = workplace.train(recorded, "environment=none", "curriculum=none", "steps=3", "every.evaluate=3", "name=recorded")
