@@ -20,7 +20,7 @@ import torch
 
 from vla_train import config as configuration
 from vla_train.build import objects
-from vla_train.data.reader import read_metadata
+from vla_train.data.reader import open_reader
 from vla_train.optim import Average, Progress, rate_share
 from vla_train.seeds import seed_everything
 from vla_train.sources.dataset import DatasetSource
@@ -39,12 +39,11 @@ class Setting:
         self.config = configuration.compose(words)
         self.updates, self.output = updates, output
         self.stage = Stage("basic_navigation")
-        folder = objects.dataset_folder(self.config, self.stage)
-        metadata = read_metadata(folder)
+        reader = open_reader(objects.dataset_folder(self.config, self.stage))
         dataset = self.config["dataset"]
-        spec = metadata.spec.with_window(dataset["history"], dataset["chunk"])
-        self.processor = objects.make_processor(self.config, spec, metadata.instructions)
-        self.dataset = objects.open_dataset(self.config, folder, self.processor)
+        spec = reader.metadata.spec.with_window(dataset["history"], dataset["chunk"])
+        self.processor = objects.make_processor(self.config, spec, reader.metadata.instructions)
+        self.dataset = objects.open_dataset(self.config, reader, self.processor)
 
     def policy(self) -> Any:
         seed_everything(0)

@@ -92,9 +92,10 @@ def flip(path: Path) -> None:
         (["resume=nowhere"], 4, "nowhere"),
         (["init=nowhere"], 4, "nowhere"),
         (["head=categorical"], 2, "regression"),
-        (["evaluation.best=sucess", "steps=2", "every.evaluate=1"], 2, "sucess"),
+        (["evaluation.best=sucess"], 2, "Did you mean success"),
+        (["evaluation.execute=100"], 2, "dataset.chunk"),
     ],
-    ids=["no dataset", "no device", "nothing to resume", "nothing to start from", "head", "metric"],
+    ids=["no dataset", "no device", "nothing to resume", "nothing to start from", "head", "metric", "execution"],
 )
 def test_mistakes_get_one_message_and_their_exit_code(workplace, words, code, said):
     printed = workplace.run("vla-train", "name=mistake", *words, expect=code)

@@ -8,7 +8,7 @@ from vla_train.build import objects
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import UsageError
 from vla_train.sources.dataset import DatasetSource
-from vla_train.spec import ActionSpec, Stage
+from vla_train.spec import ActionSpec, Spec, Stage
 from vla_train.types import Demonstration, Features, Transition
 
 CONTINUOUS = ActionSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0))
@@ -69,11 +69,25 @@ def test_a_dataset_cannot_end_a_run_by_environment_steps():
         objects.make_source(config("env_steps=1000"), Recording(), Demonstration, Stage("none"))
 
 
+SPEC = Spec(images={}, state_size=1, action=CONTINUOUS, tasks=("go",))
+
+
+def choice(*words: str, environment: bool):
+    return objects.make_choice(config(*words)["evaluation"], SPEC, has_environment=environment, has_held_out=True)
+
+
 def test_best_is_chosen_by_what_the_run_can_measure():
-    settings = config()["evaluation"]
-    assert objects.make_choice(settings, has_environment=True).best == "success"
-    choice = objects.make_choice(settings, has_environment=False)
-    assert (choice.best, choice.mode) == ("held_out/loss", "min")
-    assert not choice.better(float("nan"), 0.5)
-    assert choice.better(0.4, 0.5)
-    assert not choice.better(float("nan"), None)
+    assert choice(environment=True).best == "success"
+    alone = choice(environment=False)
+    assert (alone.best, alone.mode) == ("held_out/loss", "min")
+    assert not alone.better(float("nan"), 0.5)
+    assert alone.better(0.4, 0.5)
+    assert not alone.better(float("nan"), None)
+
+
+def test_a_metric_that_the_run_will_not_measure_is_told_at_the_start():
+    assert choice("evaluation.best=success/go", environment=True).mode == "max"
+    with pytest.raises(UsageError, match="Did you mean success"):
+        choice("evaluation.best=sucess", environment=True)
+    with pytest.raises(UsageError, match="held_out/loss"):
+        choice("evaluation.best=success", environment=False)

@@ -17,12 +17,14 @@ from vla_train.build.objects import (
     open_dataset,
 )
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.reader import open_reader
 from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report
 from vla_train.processor import Processor
 from vla_train.rollouts import Agent
 from vla_train.spec import Report, Stage
+from vla_train.tracking.console import Console
 
 SETTINGS = ("episodes", "num_envs", "conditions", "held_out_frames", "video_episodes")  # of vla-eval alone
 INHERITED = ("execute", "ensemble")  # null: as in training
@@ -43,8 +45,19 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     dataset, reason = _dataset(config, trained, saved, processor)
     report = Report(metrics={}, not_applicable={"held_out": reason} if reason else {})
     found = [maker for maker in makers if maker is not None]
-    for evaluator in make_evaluators(used, found, dataset, split=config["seeds"], single_row_calls=SINGLE_ROW_CALLS):
+    console = Console()
+    evaluators = make_evaluators(
+        used,
+        processor.spec,
+        found,
+        dataset,
+        split=config["seeds"],
+        progress=console.progress,
+        single_row_calls=SINGLE_ROW_CALLS,
+    )
+    for evaluator in evaluators:
         report = report.merged(evaluator(agent))
+    console.close()
     if not report.metrics:
         raise UsageError(f"there is nothing to measure: the run has no environment, and {reason or 'no held-out demonstrations'}")
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
@@ -80,7 +93,7 @@ def _dataset(
     recorded = json.loads(saved.texts["data.json"])
     folder = Path(config["dataset"] or recorded["folder"])
     try:
-        dataset = open_dataset(trained, folder, processor)
+        dataset = open_dataset(trained, open_reader(folder), processor)
     except DataError as error:
         if config["dataset"]:
             raise

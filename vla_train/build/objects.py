@@ -1,6 +1,8 @@
 """Each object of a run from its part of the config, top to bottom. ``training`` and ``evaluating`` put them together."""
 
-from collections.abc import Callable, Iterable, Sequence
+import difflib
+import os
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ from torch import nn
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.reader import Reader
 from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
+from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.held_out import HeldOut
-from vla_train.evaluation.success import Success
+from vla_train.evaluation.success import Success, check_execution
 from vla_train.models.normalizer import Normalizer
 from vla_train.models.policy import Policy
 from vla_train.optim import Optimizer, Progress
@@ -110,26 +114,30 @@ def make_limits(config: Config) -> Limits:
 
 def make_evaluators(
     settings: Config,
+    spec: Spec,
     makers: Sequence[Callable[..., Environment]],
     dataset: DemonstrationDataset | None,
     *,
     split: str,
+    progress: Callable[[str, int, int], None],
     single_row_calls: int = 0,
 ) -> list[Evaluator]:
     """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has."""
     found: list[Evaluator] = []
     if makers:
+        check_execution(spec, settings["execute"], settings["ensemble"])
         keys = ("episodes", "num_envs", "conditions", "execute", "ensemble", "video_episodes")
-        found.append(Success(*makers, split=split, single_row_calls=single_row_calls, **{key: settings[key] for key in keys}))
+        chosen = {key: settings[key] for key in keys}
+        found.append(Success(*makers, split=split, progress=progress, single_row_calls=single_row_calls, **chosen))
     if dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation")):
-        found.append(HeldOut(dataset, frames=settings["held_out_frames"]))
+        found.append(HeldOut(dataset, frames=settings["held_out_frames"], progress=progress))
     return found
 
 
-def check_environment(maker: Callable[..., Environment] | None, spec: Spec, config: Config) -> None:
-    """Raise UsageError where a policy for ``spec`` cannot act in the run's environment."""
+def check_environment(maker: Callable[..., Environment] | None, spec: Spec, config: Config) -> dict[str, str]:
+    """What the run's environment says that it lacks. Raises UsageError where a policy for ``spec`` cannot act in it."""
     if maker is None:
-        return
+        return {}
     environment = maker(1)
     wrong = spec.mismatches(environment.io_spec)
     environment.close()
@@ -139,6 +147,7 @@ def check_environment(maker: Callable[..., Environment] | None, spec: Spec, conf
             + "\n  ".join(wrong)
             + "\nName the right one with environment=, or environment=none to train without."
         )
+    return environment.not_applicable
 
 
 def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy]:
@@ -161,9 +170,11 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
     return Agent(policy.to(device), processor, device=torch.device(device))
 
 
-def open_dataset(config: Config, folder: Path, processor: Processor) -> DemonstrationDataset:
+def open_dataset(config: Config, reader: Reader, processor: Processor) -> DemonstrationDataset:
+    """The dataset with its frame cache, which lies in its folder, or under ``output`` where that cannot be written."""
     keys = ("history", "chunk", "validation")
-    return DemonstrationDataset(folder, processor, **{key: config["dataset"][key] for key in keys})
+    cache = None if os.access(reader.folder, os.W_OK) else Path(config["output"]) / "caches" / reader.metadata.fingerprint[:12]
+    return DemonstrationDataset(reader, processor, cache=cache, **{key: config["dataset"][key] for key in keys})
 
 
 def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:
@@ -206,10 +217,27 @@ def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[
     return source
 
 
-def make_choice(settings: Config, *, has_environment: bool) -> Choice:
+def make_choice(
+    settings: Config, spec: Spec, *, has_environment: bool, has_held_out: bool, not_applicable: Container[str] = ()
+) -> Choice:
+    """By which metric the run chooses its best checkpoint. Raises UsageError for one that it will not measure."""
     best, mode = settings["best"], settings["mode"]
+    names = metric_names(
+        settings["conditions"],
+        spec.tasks,
+        has_environment=has_environment,
+        has_held_out=has_held_out,
+        discrete=spec.action.kind == "discrete",
+        not_applicable=not_applicable,
+    )
+    if best != "auto" and best not in names:
+        near = difflib.get_close_matches(best, names, 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UsageError(
+            f"evaluation.best={best}: this run measures no such thing.{hint} It measures: {', '.join(names) or 'nothing'}"
+        )
     if best == "auto":
-        best = "success" if has_environment else "held_out/loss"
+        best = "success" if "success" in names else "held_out/loss"
     if mode == "auto":
         mode = "min" if best.rsplit("/", 1)[-1].startswith(("loss", "length", "crashes", "latency")) else "max"
     return Choice(best, mode, settings["patience"])

@@ -29,7 +29,7 @@ from vla_train.build.objects import (
 )
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.reader import read_metadata
+from vla_train.data.reader import open_reader
 from vla_train.errors import CheckpointError
 from vla_train.models.policy import Policy
 from vla_train.optim import Average, Progress
@@ -93,15 +93,19 @@ def _train(
     learner = _learner(config, stage, saved, console)
     config, dataset = learner.config, learner.dataset
     maker = environment_maker(config, stage)
-    check_environment(maker, learner.processor.spec, config)
+    spec = learner.processor.spec
+    lacking = check_environment(maker, spec, config)
     policy = learner.policy.to(settings.device)
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
     sources = functools.partial(make_source, config, dataset, paradigm.batch_type)
     sources(stage).close()  # what does not fit is told before there is a run folder
-    evaluators = make_evaluators(config["evaluation"], [maker] if maker else [], dataset, split="validation")
-    choice = make_choice(config["evaluation"], has_environment=maker is not None)
+    evaluation, held_out = config["evaluation"], dataset.frames("validation")
+    makers = [maker] if maker else []
+    evaluators = make_evaluators(evaluation, spec, makers, dataset, split="validation", progress=console.progress)
+    has_held_out = bool(evaluation["held_out_frames"] and len(held_out))
+    choice = make_choice(evaluation, spec, has_environment=maker is not None, has_held_out=has_held_out, not_applicable=lacking)
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():
         if penalty := continual.penalty(optimizer.parameters):
@@ -151,21 +155,21 @@ def _train(
 
 def _learner(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
     """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted."""
-    folder = dataset_folder(config, stage)
-    metadata = read_metadata(folder)
+    reader = open_reader(dataset_folder(config, stage))
+    metadata = reader.metadata
     start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     if start is None:
         config = choose_head(config, metadata.spec.action)
         window = metadata.spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
         processor = make_processor(config, window, metadata.instructions)
         policy = make_policy(config, processor)
-        dataset = open_dataset(config, folder, processor)
+        dataset = open_dataset(config, reader, processor)
         policy.normalizer.fit(dataset.statistics())
         return _Learner(config, processor, policy, dataset)
     config, processor, policy = _started(config, start, metadata.spec)
     if saved is None:
         console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
-    dataset = open_dataset(config, folder, processor)
+    dataset = open_dataset(config, reader, processor)
     if saved is not None:
         _check_dataset(config, saved, dataset.fingerprint)
     return _Learner(config, processor, policy, dataset)
