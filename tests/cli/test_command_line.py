@@ -108,6 +108,7 @@ def test_a_mistake_is_one_message_and_quick():
         (["-cn", "eval"], "-cn: there is no such option"),
         (["-cp=/tmp"], "-cp=/tmp: there is no such option"),
         (["--config-dir=nowhere"], "nowhere"),
+        ([f"model.cameras={'[' * 2000}{']' * 2000}"], "[...: nested too deeply to be read"),
         (["-m", "seed=0,1", "output=/dev/null/runs"], "output folder cannot be written"),
         (["modle=film_cnn", "model=nothing"], "model=nothing"),
     ],

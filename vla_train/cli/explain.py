@@ -31,6 +31,8 @@ def explain(error: Exception, kind: str, overrides: Sequence[str]) -> Exception:
     elif isinstance(error, HydraException | OmegaConfBaseException):
         key = re.match(r"Could not (?:override|delete(?: from config)?)[^'\"]*['\"]([^'\"]+)['\"]", str(error))
         message = _unknown_key(key[1], kind, overrides) if key else _first_lines(error)
+    elif isinstance(error, RecursionError):
+        message = f"{words.shown(max(overrides, key=len, default=''))}: nested too deeply to be read."
     elif isinstance(error, OSError):  # outside a job only the folder of a sweep is written
         message = f"the output folder cannot be written ({error}); choose another one with output=FOLDER"
     else:
