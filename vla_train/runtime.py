@@ -27,7 +27,7 @@ def start(*, device: str, threads: int | str, precision: str = "auto", determini
     Raises:
         UsageError: the device is not there, or of a kind that is not supported.
     """
-    chosen = _device(device)
+    chosen = device_of(device)
     count = max(1, (os.cpu_count() or 1) // 2) if threads == "auto" else int(threads)
     torch.set_num_threads(count)
     if deterministic:
@@ -38,7 +38,8 @@ def start(*, device: str, threads: int | str, precision: str = "auto", determini
     return Runtime(chosen, count, precision)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of that name; auto is CUDA where there is any. Raises UsageError if it is not there."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind = re.fullmatch(r"cpu|cuda(?::([0-9]+))?", name)

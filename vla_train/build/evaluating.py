@@ -90,7 +90,7 @@ def _dataset(
     elsewhere names a folder that is only read."""
     if not config["held_out_frames"]:
         return None, "held_out_frames is 0"
-    recorded = json.loads(saved.texts["data.json"])
+    recorded = json.loads(saved.text("data.json"))
     folder = Path(config["dataset"] or recorded["folder"])
     try:
         dataset = open_dataset(trained, open_reader(folder), processor)

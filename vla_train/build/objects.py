@@ -6,7 +6,6 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from vla_train import checkpoint, runtime
@@ -152,7 +151,7 @@ def check_environment(maker: Callable[..., Environment] | None, spec: Spec, conf
 
 def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy]:
     """Processor, architecture and weights of a checkpoint. Nothing is downloaded, and nothing else is built from its config."""
-    config = configuration.load_saved(saved.texts["config.yaml"])
+    config = configuration.load_saved(saved.text("config.yaml"))
     processor = Processor.from_texts(saved.texts)
     policy = make_policy(config, processor)
     checkpoint.load_into(policy, saved.policy(), str(saved.path))
@@ -167,7 +166,8 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
     """
     saved = checkpoint.read(Path(path))
     _, processor, policy = load_policy(saved)
-    return Agent(policy.to(device), processor, device=torch.device(device))
+    chosen = runtime.device_of(device)
+    return Agent(policy.to(chosen), processor, device=chosen)
 
 
 def open_dataset(config: Config, reader: Reader, processor: Processor) -> DemonstrationDataset:

@@ -52,7 +52,7 @@ def train(config: Config, overrides: Sequence[str]) -> Config:
         path = Path(config["resume"])
         stack.enter_context(run_folder.lock(_run_to_resume(path)))
         saved = checkpoint.read(path, console.message)
-        config = configuration.load_saved(saved.texts["config.yaml"], overrides, where=str(saved.path / "config.yaml"))
+        config = configuration.load_saved(saved.text("config.yaml"), overrides, where=str(saved.path / "config.yaml"))
         return _train(config, overrides, console, saved, stack)
 
 
@@ -80,7 +80,7 @@ def _train(
 ) -> Config:
     settings = runtime.start(**config["runtime"])
     console.message(f"runtime: {settings}")
-    if saved is not None and (then := configuration.load_saved(saved.texts["config.yaml"])["runtime"]["device"]) != str(
+    if saved is not None and (then := configuration.load_saved(saved.text("config.yaml"))["runtime"]["device"]) != str(
         settings.device
     ):
         console.message(f"note: this run was on {then} and goes on on {settings.device}, so it will not be exact")
@@ -145,7 +145,7 @@ def _train(
     )
     if saved is not None:
         trainer.load_state_dict(saved.policy(), saved.training(), str(saved.path))
-        _tell_length(trainer, configuration.load_saved(saved.texts["config.yaml"]), console)
+        _tell_length(trainer, configuration.load_saved(saved.text("config.yaml")), console)
     console.start(limits.steps, trainer.counters.step)
     report = trainer.train()
     metrics = {} if report is None else report.metrics
@@ -192,7 +192,7 @@ def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[
 
 
 def _check_dataset(config: Config, saved: checkpoint.Checkpoint, fingerprint: str) -> None:
-    then = json.loads(saved.texts["data.json"])["fingerprint"]
+    then = json.loads(saved.text("data.json"))["fingerprint"]
     if then != fingerprint and not config["force_dataset"]:
         raise CheckpointError(
             f"the dataset has changed since {saved.path} was saved (fingerprint {fingerprint[:12]}, then {then[:12]}): "
