@@ -36,10 +36,10 @@ from vla_train.optim import Average, Progress
 from vla_train.processor import Processor
 from vla_train.rollouts import Agent
 from vla_train.seeds import seed_everything
-from vla_train.spec import Spec, Stage
+from vla_train.spec import Evaluator, Spec, Stage
 from vla_train.tracking.console import Console
 from vla_train.tracking.tracker import Tracker
-from vla_train.trainer import Every, Trainer
+from vla_train.trainer import Choice, Every, Trainer
 
 
 def train(config: Config, overrides: Sequence[str]) -> Config:
@@ -48,12 +48,13 @@ def train(config: Config, overrides: Sequence[str]) -> Config:
     with ExitStack() as stack:
         stack.callback(console.close)
         if not config["resume"]:
-            return _train(config, overrides, console, None, stack)
+            return _train(config, overrides, console, stack)
         path = Path(config["resume"])
         stack.enter_context(run_folder.lock(_run_to_resume(path)))
         saved = checkpoint.read(path, console.message)
-        config = configuration.load_saved(saved.text("config.yaml"), overrides, where=str(saved.path / "config.yaml"))
-        return _train(config, overrides, console, saved, stack)
+        text, where = saved.text("config.yaml"), str(saved.path / "config.yaml")
+        before = configuration.load_saved(text, where=where)
+        return _train(configuration.load_saved(text, overrides, where=where), overrides, console, stack, saved, before)
 
 
 def _run_to_resume(path: Path) -> Path:
@@ -76,14 +77,18 @@ class _Learner:
 
 
 def _train(
-    config: Config, overrides: Sequence[str], console: Console, saved: checkpoint.Checkpoint | None, stack: ExitStack
+    config: Config,
+    overrides: Sequence[str],
+    console: Console,
+    stack: ExitStack,
+    saved: checkpoint.Checkpoint | None = None,
+    before: Config | None = None,
 ) -> Config:
+    """The run itself; ``saved`` is the checkpoint and ``before`` the config of one that goes on."""
     settings = runtime.start(**config["runtime"])
     console.message(f"runtime: {settings}")
-    if saved is not None and (then := configuration.load_saved(saved.text("config.yaml"))["runtime"]["device"]) != str(
-        settings.device
-    ):
-        console.message(f"note: this run was on {then} and goes on on {settings.device}, so it will not be exact")
+    if before is not None and before["runtime"]["device"] != str(settings.device):
+        console.message(f"note: the run was on {before['runtime']['device']} and goes on on {settings.device}: not to the bit")
     chosen = {"device": str(settings.device), "threads": settings.threads, "precision": settings.precision}
     config = config | {"runtime": config["runtime"] | chosen}
     seed_everything(config["seed"])
@@ -91,37 +96,25 @@ def _train(
     curriculum = make(config["curriculum"], "curriculum")
     stage = curriculum.stage()
     learner = _learner(config, stage, saved, console)
-    config, dataset = learner.config, learner.dataset
-    maker = environment_maker(config, stage)
-    spec = learner.processor.spec
-    lacking = check_environment(maker, spec, config)
-    policy = learner.policy.to(settings.device)
+    config, policy = learner.config, learner.policy.to(settings.device)
+    evaluators, choice = _judges(learner, stage, console)
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
-    sources = functools.partial(make_source, config, dataset, paradigm.batch_type)
+    sources = functools.partial(make_source, config, learner.dataset, paradigm.batch_type)
     sources(stage).close()  # what does not fit is told before there is a run folder
-    evaluation, held_out = config["evaluation"], dataset.frames("validation")
-    makers = [maker] if maker else []
-    evaluators = make_evaluators(evaluation, spec, makers, dataset, split="validation", progress=console.progress)
-    has_held_out = bool(evaluation["held_out_frames"] and len(held_out))
-    choice = make_choice(evaluation, spec, has_environment=maker is not None, has_held_out=has_held_out, not_applicable=lacking)
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():
         if penalty := continual.penalty(optimizer.parameters):
             optimizer.penalties.append(penalty)
 
-    if saved is None:
-        run = run_folder.create(Path(config["output"]), _run_name(config, stage))
-        stack.enter_context(run_folder.lock(run))
-    else:
-        run = checkpoint.run_of(saved.path)
+    run = _open_run(config, stage, saved, stack)
     console.message(f"run folder: {run}")
     if not limits.reproducible:
         console.message("note: minutes ends this run, so it is not reproducible: set steps for a run that is")
-    record = stack.enter_context(
-        run_folder.Record(run, overrides=overrides, config=config, runtime=str(settings), dataset=dataset.fingerprint)
-    )
+    fingerprint = learner.dataset.fingerprint
+    record = run_folder.Record(run, overrides=overrides, config=config, runtime=str(settings), dataset=fingerprint)
+    stack.enter_context(record)
     resume_step = None if saved is None else saved.step
     tracker = Tracker(run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=resume_step)
     stack.callback(tracker.close)
@@ -143,14 +136,34 @@ def _train(
         keep=config["checkpoint"]["keep"],
         device=settings.device,
     )
-    if saved is not None:
+    if saved is not None and before is not None:
         trainer.load_state_dict(saved.policy(), saved.training(), str(saved.path))
-        _tell_length(trainer, configuration.load_saved(saved.text("config.yaml")), console)
+        _tell_length(trainer, before, console)
     console.start(limits.steps, trainer.counters.step)
     report = trainer.train()
     metrics = {} if report is None else report.metrics
     record.finish("finished", metrics=metrics, best=trainer.counters.best, steps=trainer.counters.step)
     return {"run": str(run), "metrics": metrics, "best": trainer.counters.best, "best_metric": choice.best}
+
+
+def _open_run(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, stack: ExitStack) -> Path:
+    if saved is not None:
+        return checkpoint.run_of(saved.path)
+    run = run_folder.create(Path(config["output"]), _run_name(config, stage))
+    stack.enter_context(run_folder.lock(run))
+    return run
+
+
+def _judges(learner: _Learner, stage: Stage, console: Console) -> tuple[list[Evaluator], Choice]:
+    """The evaluators of the run, and the metric by which it chooses its best checkpoint."""
+    settings, spec, dataset = learner.config["evaluation"], learner.processor.spec, learner.dataset
+    maker = environment_maker(learner.config, stage)
+    lacking = check_environment(maker, spec, learner.config)
+    makers = [] if maker is None else [maker]
+    evaluators = make_evaluators(settings, spec, makers, dataset, split="validation", progress=console.progress)
+    has_held_out = bool(settings["held_out_frames"] and len(dataset.frames("validation")))
+    choice = make_choice(settings, spec, has_environment=maker is not None, has_held_out=has_held_out, not_applicable=lacking)
+    return evaluators, choice
 
 
 def _learner(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
