@@ -123,7 +123,7 @@ class Trainer:
         self.source: Any = None
         self._source_state: StateDict | None = None
         self._meter = Meter()
-        self._window = _Window()
+        self._window = _Window(self.counters)
         self._saved_step = -1
 
     def finished(self) -> bool:
@@ -246,6 +246,11 @@ class Trainer:
         else:
             counters.stale_evaluations += 1
             counters.stopped_early = 0 < self.choice.patience <= counters.stale_evaluations
+        if counters.stopped_early:
+            self.tracker.console.message(
+                f"stopped early: {self.choice.patience} evaluations brought no better {self.choice.best} than "
+                f"{counters.best:.4g} at update {counters.best_step} (checkpoints/best)"
+            )
 
     def _track(self, report: Report) -> None:
         step = self.counters.step
@@ -294,6 +299,7 @@ class Trainer:
         self._source_state = state["source"]
         self.curriculum.load_state_dict(state["curriculum"])
         self.continual.load_state_dict(state["continual"])
+        self._window.start(self.counters)
         self._meter.load_state_dict(state["meter"])
         checkpoint.set_random_state(state["random"])
         self._saved_step = self.counters.step
@@ -301,6 +307,9 @@ class Trainer:
 
 class _Window:
     """Rates since the last log line."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.start(counters)
 
     def start(self, counters: Counters) -> None:
         self._waited = self._elapsed = 0.0
@@ -311,7 +320,10 @@ class _Window:
         self._elapsed += elapsed
 
     def rates(self, counters: Counters) -> dict[str, float]:
-        seconds = max(self._elapsed, 1e-9)
+        """Nothing where no update was made since."""
+        seconds = self._elapsed
+        if seconds == 0.0:
+            return {}
         return {
             "updates_per_s": (counters.step - self._step) / seconds,
             "samples_per_s": (counters.samples - self._samples) / seconds,

@@ -59,7 +59,7 @@ class Counting:
         pass
 
 
-def make_trainer(run: Path, *, scores=(), limits=Limits(steps=10), patience=0, evaluate=2, bad_at=-1) -> Trainer:  # noqa: B008
+def make_trainer(run: Path, *, scores=(), limits=Limits(steps=10), patience=0, evaluate=2, bad_at=-1, log=1) -> Trainer:  # noqa: B008
     run.mkdir(exist_ok=True)
     progress = Progress()
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def make_trainer(run: Path, *, scores=(), limits=Limits(steps=10), patience=0, e
         tracker=Tracker(run, tensorboard=False, console=Console("none")),
         progress=progress,
         limits=limits,
-        every=Every(log=1, evaluate=evaluate, save=3),
+        every=Every(log=log, evaluate=evaluate, save=3),
         choice=Choice("score", "max", patience),
         texts={},
         keep=2,
@@ -117,6 +117,15 @@ def test_patience_stops_early(tmp_path):
     trainer.train()
     assert trainer.counters.step == 6
     assert trainer.counters.stopped_early
+
+
+def test_a_run_that_stopped_early_stays_stopped(tmp_path):
+    make_trainer(tmp_path, scores=[0.5, 0.4, 0.3], patience=2, log=50).train()
+    saved = checkpoint.read(tmp_path)
+    again = make_trainer(tmp_path, scores=[0.9], patience=2, log=50)
+    again.load_state_dict(saved.policy(), saved.training(), "here")
+    again.train()
+    assert again.counters.step == 6
 
 
 def test_an_unknown_metric_is_told_with_those_there_are_and_nothing_is_lost(tmp_path):

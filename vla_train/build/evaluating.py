@@ -35,6 +35,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     """Run ``vla-eval``: success, language and held-out metrics of a checkpoint, as a table, files and a video."""
     settings = runtime.start(device=config["device"], threads=config["threads"])
     saved = checkpoint.read(Path(config["checkpoint"]), print)
+    folder = _output(saved, config["output"])  # made now: a folder that cannot be written is not found out after the evaluation
     trained, processor, policy = load_policy(saved)
     print(f"checkpoint: {saved.path}\nruntime: {settings}", flush=True)
     agent = Agent(policy.to(settings.device), processor, device=settings.device)
@@ -62,7 +63,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         raise UsageError(f"there is nothing to measure: the run has no environment, and {reason or 'no held-out demonstrations'}")
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
     facts |= {"seeds": config["seeds"], **changes, **used}
-    paths = write_report(_output(saved, config["output"]), report, facts, fps=max(processor.spec.rate, 4.0))  # slower is tiresome
+    paths = write_report(folder, report, facts, fps=max(processor.spec.rate, 4.0))  # slower is tiresome
     print_report(report)
     for name, path in paths.items():
         print(f"{name}: {path}")
@@ -106,6 +107,10 @@ def _dataset(
 def _output(saved: checkpoint.Checkpoint, named: str | None) -> Path:
     """The report's folder: the one named, or the next free ``<run>/evaluations/<checkpoint>-<n>``."""
     if named is not None:
+        try:
+            Path(named).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"output={named} cannot be written ({error.strerror}): name another folder") from error
         return Path(named)
     base = saved.path.parent.parent / "evaluations"
     for number in range(1, 100_000):

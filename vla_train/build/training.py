@@ -215,7 +215,9 @@ def _check_dataset(config: Config, saved: checkpoint.Checkpoint, fingerprint: st
 
 def _tell_length(trainer: Trainer, before: Config, console: Console) -> None:
     if trainer.counters.stopped_early:
-        console.message(f"{trainer.run} stopped early: evaluation.patience evaluations brought no improvement")
+        console.message(
+            f"{trainer.run} stopped early (evaluation.patience), so there is nothing to go on with; init= starts anew from it"
+        )
     elif trainer.finished():
         console.message(f"{trainer.run} is finished: {trainer.counters.step} updates. Give it a larger steps= to go on.")
     elif make_limits(before) != trainer.limits:

@@ -103,7 +103,7 @@ class Success:
             not_applicable["first_touched"] = stage.environment.not_applicable.get("first_touched", reason)
         frames = montage(played["plain"].episodes[:record]) if "plain" in played else None
         if record and frames is None:
-            not_applicable["video"] = "there is no colour camera"
+            not_applicable["video"] = "there is no colour camera" if "plain" in played else "no plain episodes were played"
         return Report(metrics=metrics, episodes=results, not_applicable=not_applicable, frames=frames)
 
 
