@@ -70,12 +70,11 @@ def measure(experiment: str, seed: int, episodes: int) -> dict[str, Any]:
 
 
 def table() -> str:
-    """A Markdown table: per experiment the median over seeds, with minimum and maximum."""
+    """A Markdown table: per experiment the median over seeds, with minimum and maximum, of its newest config and commit."""
     lines = ["| Experiment | Seeds | Minutes | " + " | ".join(SHOWN) + " |", "|---" * (3 + len(SHOWN)) + "|"]
-    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for row in rows():
-        groups.setdefault((row["experiment"], row["config"], row["commit"]), []).append(row)
-    for (experiment, _, _), found in groups.items():
+    newest = {row["experiment"]: (row["config"], row["commit"]) for row in rows()}
+    for experiment, version in newest.items():
+        found = [row for row in rows() if row["experiment"] == experiment and (row["config"], row["commit"]) == version]
         cells = [spread([row["metrics"].get(name) for row in found], 100.0) for name in SHOWN]
         minutes = spread([row["minutes"] for row in found], 1.0)
         lines.append(f"| `{experiment}` | {len(found)} | {minutes} | " + " | ".join(cells) + " |")

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.fakes import Corridor, CountingAgent, corridor_policy
-from vla_train.errors import Interrupted, WorldError
+from vla_train.errors import DataError, Interrupted, WorldError
 from vla_train.rollouts import Agent, RecedingHorizon, TemporalEnsemble, play
 
 ROW = np.array([0])
@@ -204,3 +204,26 @@ def test_world_errors_of_single_episodes_do_not_hide_programming_errors():
     with pytest.raises(KeyError):
         play(CountingAgent(chunk=1), Buggy(2), [0, 1])
     assert issubclass(WorldError, Exception)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"instruction": ["walk 1"]}, "1 instructions for 2 rows"),
+        ({"state": np.zeros((2, 5), np.float32)}, r"\[2, 5\]"),
+    ],
+)
+def test_an_agent_says_what_it_was_given_wrong(change, said):
+    policy, processor = corridor_policy(history=1)
+    spec = processor.spec
+    given = {
+        "images": {
+            name: np.zeros((2, image.height, image.width, image.channels), np.uint8) for name, image in spec.images.items()
+        },
+        "instruction": ["walk 1", "walk 2"],
+        "state": np.zeros((2, spec.state_size), np.float32),
+    }
+    agent = Agent(policy, processor)
+    assert len(agent.act(**given)) == 2
+    with pytest.raises(DataError, match=said):
+        agent.act(**given | change)

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from vla_train.errors import DataError
 from vla_train.models.policy import Policy
 from vla_train.processor import Processor
 from vla_train.rollouts.window import Window
@@ -62,6 +63,8 @@ class Agent:
         What is given is taken into the window first. Neither the policy's mode nor torch's random state is changed: a policy
         that samples draws from numbers of its own, which start anew with ``reset()``.
         """
+        if len(instruction) != len(state):
+            raise DataError(f"there are {len(instruction)} instructions for {len(state)} rows of state: give one for each row")
         index = self._push(images, state, rows)
         window_images, window_state, present = self._window.read(index)
         tokens, mask = self.processor.tokenize(instruction)  # which encodes each distinct text once
@@ -89,6 +92,18 @@ class Agent:
             self._calls = 0
 
     def _push(self, images: dict[str, np.ndarray], state: np.ndarray, rows: Sequence[int] | np.ndarray | None) -> np.ndarray:
+        self._check(images, state)
         index = np.arange(len(state)) if rows is None else np.asarray(rows, np.int64)
         self._window.push(index, self.processor.resize(images), state)
         return index
+
+    def _check(self, images: dict[str, np.ndarray], state: np.ndarray) -> None:
+        """Raise DataError for what no environment gives, but a person who calls ``act`` might."""
+        spec = self.processor.spec
+        if not isinstance(images, dict):
+            raise DataError(f"images must be a dict from camera to array, with the cameras {self.processor.cameras}")
+        if np.ndim(state) != 2 or state.shape[1] != spec.state_size:
+            raise DataError(f"state has the shape {list(np.shape(state))}; this policy needs [n, {spec.state_size}]")
+        for camera in self.processor.cameras:
+            if camera in images and len(images[camera]) != len(state):
+                raise DataError(f"camera {camera!r} has {len(images[camera])} pictures for {len(state)} rows of state")
