@@ -20,7 +20,6 @@ import torch
 
 from vla_train import config as configuration
 from vla_train.build import objects
-from vla_train.data.reader import open_reader
 from vla_train.optim import Average, Progress, rate_share
 from vla_train.seeds import seed_everything
 from vla_train.sources.dataset import DatasetSource
@@ -39,7 +38,7 @@ class Setting:
         self.config = configuration.compose(words)
         self.updates, self.output = updates, output
         self.stage = Stage("basic_navigation")
-        reader = open_reader(objects.dataset_folder(self.config, self.stage))
+        reader = objects.open_demonstrations(self.config, self.stage)
         dataset = self.config["dataset"]
         spec = reader.metadata.spec.with_window(dataset["history"], dataset["chunk"])
         self.processor = objects.make_processor(self.config, spec, reader.metadata.instructions)

@@ -132,9 +132,13 @@ class Report:
     not_applicable: dict[str, str] = field(default_factory=dict)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)  # values of predicted and recorded actions, by dimension
     frames: Any = None  # uint8 [t, y, x, 3] of a few episodes, for the rollout picture
+    sections: dict[str, Any] = field(default_factory=dict)  # JSON: further parts of report.json by name
+    pictures: dict[str, bytes] = field(default_factory=dict)  # PNG files by name without ending
 
     def merged(self, other: "Report") -> "Report":
         return Report(
+            sections={**self.sections, **other.sections},
+            pictures={**self.pictures, **other.pictures},
             metrics={**self.metrics, **other.metrics},
             episodes=[*self.episodes, *other.episodes],
             not_applicable={**self.not_applicable, **other.not_applicable},

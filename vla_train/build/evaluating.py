@@ -13,11 +13,11 @@ from vla_train.build.objects import (
     environment_maker,
     load_policy,
     make,
+    make_data,
     make_evaluators,
     open_dataset,
 )
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.reader import open_reader
 from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report
@@ -94,7 +94,7 @@ def _dataset(
     recorded = json.loads(saved.text("data.json"))
     folder = Path(config["dataset"] or recorded["folder"])
     try:
-        dataset = open_dataset(trained, open_reader(folder), processor)
+        dataset = open_dataset(trained, make_data(trained).open(folder), processor)
     except DataError as error:
         if config["dataset"]:
             raise

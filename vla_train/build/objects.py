@@ -11,7 +11,7 @@ from torch import nn
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.reader import Reader
+from vla_train.data.records import Reader, RecordedData
 from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
 from vla_train.evaluation.figures import metric_names
@@ -52,16 +52,20 @@ def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment
     return maker
 
 
-def dataset_folder(config: Config, stage: Stage) -> Path:
-    """The folder of a stage's demonstrations, made by the environment's expert if they are not there yet."""
-    demonstrations = make(config["dataset"], "dataset")
+def make_data(config: Config) -> RecordedData:
+    """The run's ``dataset``: what finds, makes and opens its demonstrations."""
+    return make(config["dataset"], "dataset")  # type: ignore[no-any-return]
+
+
+def open_demonstrations(config: Config, stage: Stage) -> Reader:
+    """A stage's demonstrations, made by the environment's expert if they are to be made and are not there yet."""
+    data = make_data(config)
     world = {key: value for key, value in config["environment"].items() if key != "_target_"}
     if "split" in world:
         world["split"] = "train"  # what is held out is never recorded, whatever the run is evaluated on
     maker = environment_maker(config | {"environment": config["environment"] | world}, stage)
     name = config["choices"]["dataset"] + ("" if stage.name == "none" else f"-{stage.name}")
-    folder: Path = demonstrations.ensure(maker, world, output=Path(config["output"]), name=name)
-    return folder
+    return data.open(data.ensure(maker, world, output=Path(config["output"]), name=name))
 
 
 def make_processor(config: Config, spec: Spec, instructions: Iterable[str]) -> Processor:

@@ -14,7 +14,6 @@ from vla_train.build.objects import (
     Config,
     check_environment,
     choose_head,
-    dataset_folder,
     environment_maker,
     load_policy,
     make,
@@ -26,10 +25,10 @@ from vla_train.build.objects import (
     make_processor,
     make_source,
     open_dataset,
+    open_demonstrations,
 )
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.reader import open_reader
 from vla_train.errors import CheckpointError
 from vla_train.models.policy import Policy
 from vla_train.optim import Average, Progress
@@ -168,7 +167,7 @@ def _judges(learner: _Learner, stage: Stage, console: Console) -> tuple[list[Eva
 
 def _learner(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
     """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted."""
-    reader = open_reader(dataset_folder(config, stage))
+    reader = open_demonstrations(config, stage)
     metadata = reader.metadata
     start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     if start is None:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from vla_train import seeds, stopping
 from vla_train.collection.expert import ExpertEpisode, ExpertRun
 from vla_train.data.progress import progress
+from vla_train.data.reader import Reader, open_reader
 from vla_train.data.writer import LeRobotWriter
 from vla_train.envs.contract import Environment
 from vla_train.errors import DataError, UsageError
@@ -79,6 +80,10 @@ class Demonstrations:
                     with closing(make_environment(min(ROWS, self.episodes))) as environment:
                         self._make(environment, recipe, folder)
         return folder
+
+    def open(self, folder: Path) -> Reader:
+        """The demonstrations in a folder that ``ensure`` gave."""
+        return open_reader(folder)
 
     def _check_seeds(self) -> None:
         """Demonstrations come from training seeds alone: what is evaluated has never been seen."""

@@ -1,7 +1,7 @@
 """What every reader of a dataset format gives, whatever lies on disk."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -51,6 +51,24 @@ class Reader(Protocol):
 
     def frames(self, cameras: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
         """The decoded frames in order, in blocks: uint8 [n, y, x, c] for each camera."""
+
+
+@runtime_checkable
+class RecordedData(Protocol):
+    """What the class of a ``dataset`` config can do: find (or make) the data, and open it.
+
+    Its constructor takes the YAML's keys. Among them must be ``batch_size``, ``history``, ``chunk`` and ``validation``.
+    """
+
+    def ensure(
+        self, make_environment: Callable[..., Any] | None, settings: Mapping[str, Any], *, output: Path, name: str
+    ) -> Path:
+        """The folder of the data, made below ``output`` if it has to be made by the expert of an environment."""
+        ...
+
+    def open(self, folder: Path) -> Reader:
+        """The data in a folder, as this config chooses from it."""
+        ...
 
 
 def episode_starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:

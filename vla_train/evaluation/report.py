@@ -1,6 +1,7 @@
 """The files of a report: ``report.json``, ``episodes.csv`` and ``rollouts.mp4``. Each appears whole or not at all."""
 
 import csv
+import functools
 import io
 import json
 import math
@@ -21,10 +22,11 @@ PACKAGES = ("vla-train", "torch", "numpy", "gymnasium", "minigrid")
 
 
 def write_report(folder: Path, report: Report, settings: Mapping[str, Any], *, fps: float = 10.0) -> dict[str, Path]:
-    """Write the files and return their paths by name ("report", "episodes", and "video" if there are frames).
+    """Write the files and return their paths by name: "report", "episodes", "video" if there are frames, and each picture.
 
-    ``settings`` are JSON values that say how the report was made: checkpoint, seeds, episodes, execution. Numbers that do not
-    exist (NaN) stand as null. Raises UsageError if the folder cannot be written.
+    ``settings`` are JSON values that say how the report was made: checkpoint, seeds, episodes, execution. A section of the report
+    stands under its own name beside them. Numbers that do not exist (NaN) stand as null. Raises UsageError if the folder cannot
+    be written.
     """
     paths = {"report": folder / "report.json", "episodes": folder / "episodes.csv"}
     try:
@@ -34,9 +36,16 @@ def write_report(folder: Path, report: Report, settings: Mapping[str, Any], *, f
         if report.frames is not None:
             paths["video"] = folder / "rollouts.mp4"
             _whole(paths["video"], lambda path: write_mp4(path, report.frames, fps))
+        for name, picture in report.pictures.items():
+            paths[name] = folder / f"{name}.png"
+            _whole(paths[name], functools.partial(_write_bytes, picture))
     except OSError as error:
         raise UsageError(f"the report cannot be written to {folder} ({error.strerror}): choose another folder") from error
     return paths
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
 
 
 def _whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -55,6 +64,7 @@ def _json(report: Report, settings: Mapping[str, Any]) -> str:
         "settings": dict(settings),
         "metrics": report.metrics,
         "not_applicable": report.not_applicable,
+        **report.sections,
         "versions": {"python": platform.python_version()} | {name: found for name in PACKAGES if (found := _version(name))},
     }
     return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
