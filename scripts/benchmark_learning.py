@@ -1,6 +1,6 @@
 """Learning benchmarks: train, evaluate on the test seeds, append one row, and draw the README's table from the rows.
 
-    python scripts/benchmark_learning.py tabletop_navigation tabletop_manipulation --seeds 0 1 2
+    python scripts/benchmark_learning.py tabletop_bc tabletop_manipulation --seeds 0 1 2
     python scripts/benchmark_learning.py --table
 
 Each run is ``vla-train experiment=NAME seed=SEED`` and ``vla-eval`` of its last checkpoint, as a user would type them. A row is
