@@ -75,6 +75,7 @@ class Optimizer:
         self._precision, self._progress = precision, progress
         self.penalties: list[Penalty] = []
         self.gradient_steps = 0
+        self.gradient_norms: Tensor | None = None  # of each parameter in the last step, before clipping; 0 where none came
 
     def step(self, loss_of: LossOf, *batches: Any) -> Metrics:
         """One gradient step on the weighted mean of a loss.
@@ -103,11 +104,10 @@ class Optimizer:
                 for name, value in metrics.items():
                     part = (value.detach().float() * weight).sum()
                     sums[name] = sums[name] + part if name in sums else part
-        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
-        torch._foreach_div_(gradients, total.clamp(min=1e-12))
+        torch._foreach_div_(self._gradients(), total.clamp(min=1e-12))
         for penalty in self.penalties:
             penalty().backward(inputs=self.parameters)
-        norm = nn.utils.clip_grad_norm_(self.parameters, self._clip)
+        norm = self._clip_gradients()
         if not torch.isfinite(norm):
             raise NumericError(f"the gradient is not finite (norm {norm.item()}) at gradient step {self.gradient_steps + 1}")
         rate = self._lr * rate_share(self._progress.value, **self._shape)  # type: ignore[arg-type]
@@ -117,12 +117,29 @@ class Optimizer:
         self.gradient_steps += 1
         return {name: value / total for name, value in sums.items()} | {"gradient_norm": norm.detach(), "learning_rate": rate}
 
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+
+    def _clip_gradients(self) -> Tensor:
+        """Clip as ``clip_grad_norm_`` does, to the same bits, and keep the norm of each parameter's gradient on the way."""
+        norms = torch.stack(torch._foreach_norm(self._gradients()))
+        norm = torch.linalg.vector_norm(norms)
+        nn.utils.clip_grads_with_norm_(self.parameters, self._clip, norm)
+        if len(norms) == len(self.parameters):
+            self.gradient_norms = norms
+        else:
+            reached = torch.tensor([parameter.grad is not None for parameter in self.parameters], device=norms.device)
+            self.gradient_norms = norms.new_zeros(len(self.parameters)).masked_scatter(reached, norms)
+        return norm
+
     def state_dict(self) -> StateDict:
-        return {"adamw": self._adamw.state_dict(), "gradient_steps": self.gradient_steps}
+        norms = self.gradient_norms
+        return {"adamw": self._adamw.state_dict(), "gradient_steps": self.gradient_steps, "gradient_norms": norms}
 
     def load_state_dict(self, state: StateDict) -> None:
         self._adamw.load_state_dict(state["adamw"])
         self.gradient_steps = state["gradient_steps"]
+        self.gradient_norms = state.get("gradient_norms")  # which older checkpoints lack
 
 
 def _split(batches: tuple[Any, ...], parts: int) -> list[tuple[Any, ...]]:

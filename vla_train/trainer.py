@@ -12,7 +12,7 @@ import torch
 
 from vla_train import checkpoint, stopping
 from vla_train.errors import Interrupted, NumericError, UsageError
-from vla_train.meter import Meter
+from vla_train.meter import Meter, Rates, memory_gb
 from vla_train.optim import Average, Progress
 from vla_train.paradigms.base import Paradigm
 from vla_train.rollouts import Agent
@@ -123,7 +123,7 @@ class Trainer:
         self.source: Any = None
         self._source_state: StateDict | None = None
         self._meter = Meter()
-        self._window = _Window(self.counters)
+        self._rates = Rates(self.counters.step, self.counters.samples)
         self._saved_step = -1
 
     def finished(self) -> bool:
@@ -161,14 +161,14 @@ class Trainer:
     def _fit(self) -> None:
         if self._due(self.every.evaluate):  # a stop came during this step's evaluation, which changes nothing else
             self._evaluate()
-        self._window.start(self.counters)
+        self._rates.start(self.counters.step, self.counters.samples)
         while not (self.finished() or self.curriculum.done(self.counters.stage_step)):
             self._update()
             if self._due(self.every.log):
                 self._log()
             if self._due(self.every.evaluate):
                 self._evaluate()
-                self._window.start(self.counters)
+                self._rates.start(self.counters.step, self.counters.samples)
             if self._due(self.every.save):
                 self._save()
             stopping.check()
@@ -193,7 +193,7 @@ class Trainer:
         counters.env_steps = self.source.env_steps
         elapsed = time.perf_counter() - start
         counters.seconds += elapsed
-        self._window.add(waited, elapsed)
+        self._rates.add(waited, elapsed)
 
     def _keep_bad_batch(self, batch: Struct, error: NumericError) -> None:
         folder = self.run / "bad_batch"
@@ -210,13 +210,13 @@ class Trainer:
         if not self._meter:
             return
         row = {f"train/{name}": value for name, value in self._meter.reset().items()}
-        row |= self._window.rates(self.counters)
-        row |= {"progress": self.limits.progress(self.counters), "memory_gb": _memory_gb(self.device)}
+        row |= self._rates.read(self.counters.step, self.counters.samples)
+        row |= {"progress": self.limits.progress(self.counters), "memory_gb": memory_gb(self.device)}
         row |= {"samples": float(self.counters.samples), "minutes": self.counters.seconds / 60}
         gradient_steps = sum(optimizer.gradient_steps for optimizer in self.paradigm.optimizers.values())
         row["gradient_steps"] = float(gradient_steps)
         self.tracker.write(self.counters.step, row)
-        self._window.start(self.counters)
+        self._rates.start(self.counters.step, self.counters.samples)
 
     def _evaluate(self) -> None:
         counters = self.counters
@@ -299,42 +299,7 @@ class Trainer:
         self._source_state = state["source"]
         self.curriculum.load_state_dict(state["curriculum"])
         self.continual.load_state_dict(state["continual"])
-        self._window.start(self.counters)
+        self._rates.start(self.counters.step, self.counters.samples)
         self._meter.load_state_dict(state["meter"])
         checkpoint.set_random_state(state["random"])
         self._saved_step = self.counters.step
-
-
-class _Window:
-    """Rates since the last log line."""
-
-    def __init__(self, counters: Counters) -> None:
-        self.start(counters)
-
-    def start(self, counters: Counters) -> None:
-        self._waited = self._elapsed = 0.0
-        self._step, self._samples = counters.step, counters.samples
-
-    def add(self, waited: float, elapsed: float) -> None:
-        self._waited += waited
-        self._elapsed += elapsed
-
-    def rates(self, counters: Counters) -> dict[str, float]:
-        """Nothing where no update was made since."""
-        seconds = self._elapsed
-        if seconds == 0.0:
-            return {}
-        return {
-            "updates_per_s": (counters.step - self._step) / seconds,
-            "samples_per_s": (counters.samples - self._samples) / seconds,
-            "data_wait": self._waited / seconds,
-        }
-
-
-def _memory_gb(device: torch.device) -> float:
-    """Peak memory: of the device, or of the process on a CPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

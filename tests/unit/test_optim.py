@@ -108,3 +108,27 @@ def test_average_of_constant_weights_is_those_weights_and_follows_changes():
     average.update()  # decay min(0.9, 2 / 11): 2/11 * 1 + 9/11 * 2
     assert float(average.policy.weight) == pytest.approx(2 / 11 + 18 / 11)
     assert Average(model, decay=0.0).policy is model
+
+
+@pytest.mark.parametrize("clip", [0.01, 1.0, 0.0], ids=["clips", "hardly clips", "off"])
+def test_the_norm_of_each_parameter_is_kept_and_clipping_is_torch_s_to_the_bit(clip):
+    model, batch, target = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.randn(8, 3), torch.randn(8, 2)
+    unused = nn.Parameter(torch.ones(4))
+    parameters = [*model.parameters(), unused]
+    (model(batch) - target).square().mean(1).sum().div(8).backward()
+    gradients = [parameter.grad.clone() for parameter in model.parameters()]
+    expected = nn.utils.clip_grad_norm_(model.parameters(), clip or math.inf)
+    clipped = [parameter.grad.clone() for parameter in model.parameters()]
+    optimizer = Optimizer(parameters, lr=1e-3, clip=clip, progress=Progress())
+
+    def loss_of(batch, target):
+        loss = (model(batch) - target).square().mean(1)
+        return loss, torch.ones_like(loss), {}
+
+    metrics = optimizer.step(loss_of, batch, target)
+    assert torch.equal(metrics["gradient_norm"], expected)
+    assert all(torch.equal(parameter.grad, mine) for parameter, mine in zip(model.parameters(), clipped, strict=True))
+    assert torch.equal(optimizer.gradient_norms, torch.stack([*(gradient.norm() for gradient in gradients), torch.tensor(0.0)]))
+    again = Optimizer(parameters, lr=1e-3, clip=clip, progress=Progress())
+    again.load_state_dict(optimizer.state_dict())
+    assert torch.equal(again.gradient_norms, optimizer.gradient_norms)
