@@ -33,6 +33,45 @@ def share(hits: int, total: int) -> float:
     return hits / total if total else math.nan
 
 
+def student_t(degrees: int, confidence: float = 0.95) -> float:
+    """The two-sided quantile of Student's distribution: exact for 1 and 2 degrees of freedom, within 0.3 % for more.
+
+    Fisher and Cornish 1960, "The percentile points of distributions having known cumulants": the expansion about the normal
+    quantile, to the fourth order.
+    """
+    p = 0.5 + confidence / 2
+    if degrees == 1:
+        return math.tan(math.pi * (p - 0.5))
+    if degrees == 2:
+        return (2 * p - 1) * math.sqrt(2 / (4 * p * (1 - p)))
+    z = NormalDist().inv_cdf(p)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + math.fsum(term / degrees**order for order, term in enumerate(terms, 1))
+
+
+def ratio_interval(
+    sums: Float[np.ndarray, "e *rest"], counts: Float[np.ndarray, "e *rest"], largest: float = math.inf
+) -> tuple[Float[np.ndarray, "*rest"], Float[np.ndarray, "*rest"], Float[np.ndarray, "*rest"]]:
+    """The mean of values that come in e clusters (frames of an episode resemble each other), and its 95 % interval.
+
+    ``sums`` and ``counts`` of each cluster; clusters without values do not count. The ratio estimator of Cochran 1977, "Sampling
+    Techniques", section 6.3, with Student's quantile. The ends are NaN with fewer than two clusters. Values lie between 0 and
+    ``largest``.
+    """
+    clusters = (counts > 0).sum(axis=0)
+    total = np.where(clusters > 0, counts.sum(axis=0), np.nan)
+    mean = sums.sum(axis=0) / total
+    squares = ((sums - mean * counts) ** 2).sum(axis=0)
+    quantile = np.vectorize(lambda e: student_t(int(e) - 1) if e > 1 else math.nan, otypes=[np.float64])(clusters)
+    spread = quantile * np.sqrt(squares * clusters / np.maximum(clusters - 1, 1)) / total
+    return np.asarray(mean), np.asarray(np.maximum(mean - spread, 0.0)), np.asarray(np.minimum(mean + spread, largest))
+
+
 def percentile(values: list[float], q: float) -> float:
     """The q-th percentile, linear between ranks; NaN without values."""
     return float(np.percentile(values, q)) if values else math.nan

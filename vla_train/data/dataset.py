@@ -59,6 +59,16 @@ class DemonstrationDataset:
         """Whether ``gather_transitions`` can be asked."""
         return self._columns.reward is not None and self._columns.terminated is not None
 
+    @property
+    def actions(self) -> np.ndarray:
+        """float32 [n, a], or int64 [n, 1]: the recorded action of every frame."""
+        return self._columns.action
+
+    @property
+    def episode_of(self) -> np.ndarray:
+        """int64 [n]: the number of every frame's episode."""
+        return np.repeat(np.arange(self.num_episodes), np.diff(self._columns.starts))
+
     def frames(self, split: str) -> np.ndarray:
         """int64 [n]: the frames of "train" or "validation", in order."""
         return np.flatnonzero(self._in_split(split))
