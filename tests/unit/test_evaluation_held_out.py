@@ -21,11 +21,11 @@ class Recorded(DemonstrationDataset):
 
     def __init__(self, actions, action_spec):
         self.spec = Spec(images={}, state_size=1, action=action_spec)
-        self.actions = torch.tensor(actions)
+        self.recorded = torch.tensor(actions)
         self.asked = []
 
     def frames(self, split):
-        return np.arange(len(self.actions)) if split == "validation" else np.arange(0)
+        return np.arange(len(self.recorded)) if split == "validation" else np.arange(0)
 
     def gather(self, indices):
         self.asked += indices.tolist()
@@ -34,7 +34,7 @@ class Recorded(DemonstrationDataset):
         observation = Observation(
             images={}, state=state, present=ones, tokens=zeros[:, None], token_mask=ones, task=zeros, domain=zeros
         )
-        action = self.actions[indices][:, None].expand(-1, 2, -1)
+        action = self.recorded[indices][:, None].expand(-1, 2, -1)
         return Demonstration(observation=observation, action=action, valid=torch.ones(action.shape, dtype=torch.bool))
 
 
