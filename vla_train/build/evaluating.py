@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_train import checkpoint, runtime
+from vla_train import config as configuration
 from vla_train.build.objects import (
     Config,
     check_environment,
@@ -36,7 +37,8 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     settings = runtime.start(device=config["device"], threads=config["threads"])
     saved = checkpoint.read(Path(config["checkpoint"]), print)
     folder = _output(saved, config["output"])  # made now: a folder that cannot be written is not found out after the evaluation
-    trained, processor, policy = load_policy(saved)
+    trained = configuration.load_saved(saved.text("config.yaml"), where=str(saved.path / "config.yaml"))
+    _, processor, policy = load_policy(saved)
     print(f"checkpoint: {saved.path}\nruntime: {settings}", flush=True)
     agent = Agent(policy.to(settings.device), processor, device=settings.device)
     used = {name: config[name] for name in SETTINGS}

@@ -104,7 +104,7 @@ def choose_head(config: Config, action: ActionSpec) -> Config:
     if not fitting:
         raise UsageError(f"no head of this paradigm ({', '.join(heads)}) fits {kind}")
     choices = config["choices"] | {"head": fitting[0]}
-    return config | {"head": nodes[fitting[0]], "choices": choices}
+    return config | {"head": nodes[fitting[0]], "choices": choices, "plugins": configuration.plugins_used(choices)}
 
 
 def make_limits(config: Config) -> Limits:
@@ -154,8 +154,9 @@ def check_environment(maker: Callable[..., Environment] | None, spec: Spec, conf
 
 
 def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy]:
-    """Processor, architecture and weights of a checkpoint. Nothing is downloaded, and nothing else is built from its config."""
-    config = configuration.load_saved(saved.text("config.yaml"))
+    """Processor, architecture and weights of a checkpoint. Nothing is downloaded, and of its config only ``model`` and ``head``
+    are read (and returned), so that no plug-in is needed but theirs."""
+    config = configuration.load_saved(saved.text("config.yaml"), kind="policy", where=str(saved.path / "config.yaml"))
     processor = Processor.from_texts(saved.texts)
     policy = make_policy(config, processor)
     checkpoint.load_into(policy, saved.policy(), str(saved.path))

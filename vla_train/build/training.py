@@ -193,12 +193,13 @@ def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[
     if wrong := processor.spec.mismatches(spec):
         raise CheckpointError(f"{start.path} was made for other data or another environment:\n  " + "\n  ".join(wrong))
     window = {"history": processor.spec.history, "chunk": processor.spec.chunk}
+    choices = config["choices"] | theirs["choices"]
     taken = {
         "model": theirs["model"],
         "head": theirs["head"],
         "dataset": config["dataset"] | window,
-        "choices": config["choices"] | {group: theirs["choices"][group] for group in ("model", "head")},
-        "plugins": sorted({*config["plugins"], *theirs["plugins"]}),
+        "choices": choices,
+        "plugins": configuration.plugins_used(choices),
     }
     return config | taken, processor, policy.train()
 

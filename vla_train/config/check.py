@@ -1,14 +1,17 @@
 """Checking a composed config against its schema, before anything expensive is imported."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from vla_train.config import rules, words
 from vla_train.config.schema import Schema
-from vla_train.config.targets import target_problem
+from vla_train.config.targets import target_problem, targets_in
 
 MOST_PROBLEMS = 5  # a message must stay readable
-MUST_BE_GIVEN = {"checkpoint": "a run folder or a checkpoint: vla-eval checkpoint=outputs/RUN"}
+MUST_BE_GIVEN = {
+    "checkpoint": "a run folder or a checkpoint: vla-eval checkpoint=outputs/RUN",
+    "dataset.path": "the folder of your recordings: dataset.path=FOLDER",
+}
 
 
 class Checker:
@@ -77,8 +80,8 @@ class Checker:
 
     def _nested_targets(self, key: str, value: Any, shipped: Any) -> None:
         """A ``_target_`` deep inside a list or an open section must be one of those that the choice has there as shipped."""
-        group, known = key.partition(".")[0], list(_targets(shipped))
-        for target in _targets(value):
+        group, known = key.partition(".")[0], list(targets_in(shipped))
+        for target in targets_in(value):
             allowed = group in self.schema.choices and target in known and target_problem(target, group) is None
             theirs = f" {self.schema.place(key)} has there {words.shown(known) if known else 'no class'}."
             self.problems += [] if allowed else [f"{key}: _target_={words.shown(target)} is not allowed here.{theirs}"]
@@ -91,17 +94,6 @@ class Checker:
         return f"{key}: this key was removed, but {self.schema.place(key)} needs it. Leave out ~{key}."
 
 
-def _targets(value: Any) -> Iterator[Any]:
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield value["_target_"]
-        for item in value.values():
-            yield from _targets(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _targets(item)
-
-
 def _wrong_words(value: Any, known: list[str]) -> list[Any]:
     return [word for word in (value if isinstance(value, list) else [value]) if word not in known]
 
@@ -112,7 +104,7 @@ def _spoken(rule: str) -> str:
 
 def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     """What each value allows but the values together do not, as far as it can be known without building anything."""
-    if kind == "eval":
+    if kind != "train":
         return []
     found = []
     lengths = [config["steps"], config["env_steps"], config["minutes"], config["paradigm"].get("steps")]
@@ -124,6 +116,9 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
         found.append(f"environment.min_objects={pair[0]} is above max_objects={pair[1]}.")
     if (pair := _integers(config["model"], "width", "num_heads")) and pair[0] % pair[1]:
         found.append(f"model.width={pair[0]} must be a multiple of model.num_heads={pair[1]}.")
+    micro_batches, batch_size = config["optimizer"].get("micro_batches"), config["dataset"].get("batch_size")
+    if (pair := _integers({"parts": micro_batches, "rows": batch_size}, "parts", "rows")) and pair[0] > pair[1]:
+        found.append(f"optimizer.micro_batches={pair[0]} is above dataset.batch_size={pair[1]}: no part may be empty.")
     if (pair := _integers(config["dataset"], "start", "episodes")) and sum(pair) > (most := _training_seeds()):
         found.append(
             f"dataset.start={pair[0]} and dataset.episodes={pair[1]} reach beyond the {most} training seeds, into those of "

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vla_train.config import folders
 from vla_train.config.check import Checker
-from vla_train.config.schema import Schema, groups_of
+from vla_train.config.plugins import clash
+from vla_train.config.schema import Schema, groups_of, plugins_used
 from vla_train.config.targets import GROUPS
 from vla_train.errors import UsageError
 
@@ -19,8 +20,8 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
     """The composed ``cfg`` of one job as nested dicts, resolved and checked.
 
     Beside the keys of ``configs/train.yaml`` and of every group it has ``choices`` ({group: name of the chosen YAML}) and
-    ``plugins`` (the packages whose YAML or classes it uses). ``hydra`` is the job's ``hydra`` node; by default that of the
-    running job. Raises ``UsageError`` with one line for each thing that is wrong.
+    ``plugins`` (the packages whose YAML, and so whose classes, it uses). ``hydra`` is the job's ``hydra`` node; by default that
+    of the running job. Raises ``UsageError`` with one line for each thing that is wrong.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -38,8 +39,10 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
     if kind == "eval":
         return config
     experiment = node.runtime.choices.get("experiment")
+    if experiment and len(files := folders.files("experiment", str(experiment))) > 1:
+        raise UsageError(clash("experiment", files))
     recorded = {**choices, **({"experiment": str(experiment)} if experiment else {})}
-    return {**config, "choices": recorded, "plugins": _plugins_used(config, recorded)}
+    return {**config, "choices": recorded, "plugins": plugins_used(recorded)}
 
 
 def compose(overrides: Sequence[str] = (), kind: str = "train") -> dict[str, Any]:
@@ -97,10 +100,3 @@ def _refuse_foreign_files(path: Sequence[Path]) -> None:
                 "files could not be resumed or evaluated. Put them into the configs/ of a plug-in: a package of yours with an "
                 f"entry point of the group {folders.PLUGIN_ENTRY_POINTS}."
             )
-
-
-def _plugins_used(config: dict[str, Any], choices: dict[str, str]) -> list[str]:
-    files = [folders.find(group, name) for group, name in choices.items()]
-    owners = {folders.owner(file) for file in files if file is not None}
-    targets = {str(config[group].get("_target_")).partition(".")[0] for group in choices if group in config}
-    return sorted(package for package in folders.plugins() if package in owners | targets)

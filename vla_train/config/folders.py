@@ -4,6 +4,7 @@ A plug-in is a user's own package, named by an entry point of the group ``vla_tr
 top-level package name. Its YAML lies in ``<package>/configs/``. The package is located, never imported, until a run needs it.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -22,34 +23,46 @@ def shipped() -> Path:
 @cache
 def plugins() -> dict[str, Path]:
     """Installed plug-ins: top-level package name -> its folder of YAML files (which need not exist)."""
+    return {package: folder / "configs" for package, folder in named_packages().items() if folder is not None}
+
+
+def named_packages() -> dict[str, Path | None]:
+    """Every package that an entry point names, sorted -> its folder, or None where there is no such package."""
     from importlib.metadata import entry_points
+
+    values = {entry.value for entry in entry_points(group=PLUGIN_ENTRY_POINTS)}
+    return {package: _folder(package) for package in sorted(re.split(r"[.:\s]", value.strip())[0] for value in values)}
+
+
+def _folder(package: str) -> Path | None:
+    """Where a package lies; None for a single module, whose neighbours in ``site-packages`` are not its own, and for ours."""
     from importlib.util import find_spec
 
-    found = {}
-    for entry in entry_points(group=PLUGIN_ENTRY_POINTS):
-        package = entry.value.split(".")[0].split(":")[0].strip()
+    try:
         spec = find_spec(package)
-        if spec is not None and spec.origin is not None:
-            found[package] = Path(spec.origin).resolve().parent / "configs"
-    return dict(sorted(found.items()))
+    except (ImportError, ValueError):
+        return None
+    places = list(spec.submodule_search_locations or []) if spec is not None else []
+    return Path(places[0]).resolve() if places and package != __name__.partition(".")[0] else None
 
 
 def search_path() -> list[Path]:
-    """Every folder that group choices are looked up in, first match wins."""
+    """Every folder that group choices are looked up in: ours first."""
     return [shipped(), *(folder for folder in plugins().values() if folder.is_dir())]
 
 
 def choices(group: str, folders: Sequence[Path] | None = None) -> list[str]:
     """The names that ``group=`` accepts."""
-    found = {file.stem for folder in folders or search_path() for file in (folder / group).glob("*.yaml")}
-    return sorted(found - {"schema"})
+    return sorted({file.stem for folder in folders or search_path() for file in (folder / group).glob("*.yaml")})
 
 
-def find(group: str, choice: str, folders: Sequence[Path] | None = None) -> Path | None:
-    """The YAML file of a choice, or None. A name that would leave the group's folder finds nothing."""
-    if choice not in choices(group, folders):
-        return None
-    return next(file for folder in folders or search_path() if (file := folder / group / f"{choice}.yaml").is_file())
+def files(group: str, choice: str, folders: Sequence[Path] | None = None) -> list[Path]:
+    """The YAML files of a choice: none, one, or one of each plug-in that has it. A name that would leave the group's folder
+    finds nothing."""
+    places = folders or search_path()
+    if choice not in choices(group, places):
+        return []
+    return [file for folder in places if (file := folder / group / f"{choice}.yaml").is_file()]
 
 
 def owner(file: Path) -> str | None:

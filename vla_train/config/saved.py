@@ -10,7 +10,7 @@ from typing import Any
 
 from vla_train.config import folders, words
 from vla_train.config.check import Checker
-from vla_train.config.schema import Schema, groups_of, merged
+from vla_train.config.schema import Schema, groups_of, merged, plugins_used
 from vla_train.errors import CheckpointError, UsageError
 
 # What a resumed run accepts: its length, how it is shown, where it computes. A name that ends in a dot stands for its section.
@@ -31,28 +31,45 @@ def dump(config: dict[str, Any]) -> str:
 
 
 def load_saved(
-    text: str, overrides: Sequence[str] = (), *, allowed: Sequence[str] = RESUMABLE, where: str = "config.yaml"
+    text: str,
+    overrides: Sequence[str] = (),
+    *,
+    kind: str = "train",
+    allowed: Sequence[str] = RESUMABLE,
+    where: str = "config.yaml",
 ) -> dict[str, Any]:
     """The config that ``dump`` wrote, checked again, with a command line's ``overrides`` (``key=value``) laid over it.
 
-    Keys that were added to a shipped YAML since take their shipped value. Raises ``CheckpointError`` for a config that is torn,
-    names another ``_target_`` than its choice, a missing plug-in or unknown keys; ``UsageError`` for an override outside
-    ``allowed``.
+    Keys that were added to a shipped YAML since take their shipped value. ``kind="policy"`` reads and returns only ``model`` and
+    ``head``, and asks only for the plug-ins that these come from. Raises ``CheckpointError`` for a config that is torn, names
+    another ``_target_`` than its choice, a missing plug-in or unknown keys; ``UsageError`` for an override outside ``allowed``.
     """
     config = _read(text, where)
-    choices, plugins = config.pop("choices"), config.pop("plugins")
-    if missing := [package for package in plugins if package not in folders.plugins()]:
-        raise CheckpointError(f"{where} was made with the plug-in {words.shown(missing[0])}, which is not installed here.")
-    groups = {group: name for group, name in choices.items() if group in groups_of("train")}
-    try:
-        schema = Schema.of("train", groups, folders.search_path())
-    except UsageError as error:
-        raise CheckpointError(f"{where}: {error}") from error
+    choices, recorded = config.pop("choices"), config.pop("plugins")
+    groups = {group: name for group, name in choices.items() if group in groups_of(kind)}
+    if kind == "policy":
+        config, choices = {group: config.get(group, {}) for group in groups}, groups
+    schema = _schema(kind, groups, recorded, where)
     checked = _checked(
         merged(_plain(schema.shipped), config), schema, CheckpointError, f"{where} is not a config of this program:\n"
     )
     changed = merged(checked, _parsed(overrides, allowed))
-    return {**_checked(changed, schema, UsageError, ""), "choices": choices, "plugins": plugins}
+    return {**_checked(changed, schema, UsageError, ""), "choices": choices, "plugins": plugins_used(groups)}
+
+
+def _schema(kind: str, groups: dict[str, str], recorded: list[str], where: str) -> Schema:
+    """The schema of the recorded choices, each looked up in what is installed here: the recorded plug-ins only serve to say what
+    is missing, and extend nothing."""
+    missing = [package for package in recorded if package not in folders.plugins()]
+    lost = [f"{group}={words.shown(name)}" for group, name in groups.items() if not folders.files(group, name)]
+    if missing and (lost or kind == "train"):
+        what = f" (for {', '.join(lost)})" if lost else ""
+        names = " and ".join(map(words.shown, missing))
+        raise CheckpointError(f"{where} was made with the plug-in {names}, which is not installed here{what}: install it first.")
+    try:
+        return Schema.of(kind, groups, folders.search_path())
+    except UsageError as error:
+        raise CheckpointError(f"{where}: {error}") from error
 
 
 def _read(text: str, where: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which classes a config may name. Each group has its own packages, and an installed plug-in may be named in every group.
+"""Which classes a config may name. Each group has its own packages; a plug-in's YAML may name the plug-in's classes besides.
 
 A ``_target_`` is checked twice: its dotted prefix before anything is imported, then the module that the class it names was
 really defined in, so that neither ``os.system`` nor ``vla_train.data.reader.os.system`` is ever reached.
@@ -7,6 +7,7 @@ really defined in, so that neither ``os.system`` nor ``vla_train.data.reader.os.
 import importlib
 import re
 import traceback
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vla_train.config.folders import plugins
@@ -37,17 +38,28 @@ def _inside(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def allowed_packages(group: str) -> tuple[str, ...]:
-    return (*GROUPS[group], *plugins())
+def target_problem(path: object, group: str, plugin_packages: Iterable[str] | None = None) -> str | None:
+    """What is wrong with a ``_target_``, judged by its words alone; None if nothing is.
 
-
-def target_problem(path: object, group: str) -> str | None:
-    """What is wrong with a ``_target_``, judged by its words alone; None if nothing is."""
-    packages = allowed_packages(group)
+    ``plugin_packages`` are the plug-ins that it may come from besides: those of the file that it stands in; by default all.
+    """
+    packages = (*GROUPS[group], *(plugins() if plugin_packages is None else plugin_packages))
     if isinstance(path, str) and DOTTED.fullmatch(path) and _inside(path.rpartition(".")[0], packages):
         return None
     places = " or ".join(packages) or "none (this group has no classes)"
-    return f"{group}: _target_={shown(path)} is not allowed. A class of this group must come from {places}."
+    return f"{group}: _target_={shown(path)} is not allowed here. A class of this group must come from {places}."
+
+
+def targets_in(value: Any) -> Iterator[Any]:
+    """Every ``_target_`` in nested dicts and lists."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield value["_target_"]
+        for item in value.values():
+            yield from targets_in(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from targets_in(item)
 
 
 def resolve_target(path: object, group: str) -> Any:
@@ -65,16 +77,25 @@ def resolve_target(path: object, group: str) -> Any:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UsageError(f"{group}: {path} cannot be imported: {error}.{install_hint(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if _inside(module_name, GROUPS[group]):
             raise
-        lines = "".join(traceback.format_exception_only(error)).strip()
-        raise UsageError(f"{group}: the plug-in {module_name} raised while it was imported: {lines}") from error
+        raise UsageError(f"{group}: the plug-in {module_name} raised while it was imported: {_told(error)}") from error
     found = getattr(module, name, None)
-    if not isinstance(found, type) or not _inside(found.__module__, allowed_packages(group)):
+    package = path.partition(".")[0]
+    home = (package,) if package in plugins() else GROUPS[group]  # a plug-in's module may have imported another's class
+    if not isinstance(found, type) or not _inside(found.__module__, home):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]
         raise UsageError(f"{group}: {module_name} has no class {name} of its own.{did_you_mean(name, classes)}")
     return found
+
+
+def _told(error: BaseException) -> str:
+    """The error in its own words, with the line that raised it."""
+    lines = "".join(traceback.format_exception_only(error)).strip()
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
+    return f"{lines}{place}"
 
 
 def install_hint(error: ImportError) -> str:
