@@ -1,7 +1,6 @@
 """One BabyAI episode: the library's world, the goal it is judged by, and the bots that know what to do next."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,23 +10,15 @@ import numpy as np
 from vla_train.envs import babyai_missions as missions
 from vla_train.envs.babyai_bot import Bot, NoPlanError
 from vla_train.envs.contract import Goal
-from vla_train.errors import WorldError
+from vla_train.envs.vector import RowEpisode, library_call
 
+LIBRARY = "BabyAI's library"
 DONE = 6  # BabyAI's action 'done' changes nothing; the bot gives it when it has nothing left to do
 
 
 def make_level(identifier: str) -> Any:
     """The library's environment of a registered level, without gymnasium's wrappers."""
     return gymnasium.make(identifier, disable_env_checker=True).unwrapped
-
-
-@contextmanager
-def library_call(what: str) -> Iterator[None]:
-    """Inside, only the library is at work: whatever it raises becomes WorldError, which evaluation counts as a crash."""
-    try:
-        yield
-    except Exception as error:
-        raise WorldError(f"BabyAI's library failed at {what}: {type(error).__name__}: {error}") from error
 
 
 @dataclass
@@ -40,23 +31,19 @@ class _Expert:
     answer: int = DONE
 
 
-class Episode:
+class Episode(RowEpisode):
     """A row of the vector environment. ``codes`` is what the agent sees: uint8 [7, 7, 3], (type, colour, state), y before x."""
 
     def __init__(self, env: Any) -> None:
+        super().__init__()
         self.env = env
-        self.goal = Goal("", "", "", "", "")
         self.codes = np.zeros((env.agent_view_size, env.agent_view_size, 3), np.uint8)
         self.direction = 0  # of the library: east, south, west, north
-        self.seed = -1  # not reset yet
-        self.actions: list[int] = []
-        self.ended = True
-        self.success = False
         self._experts: dict[str, _Expert] = {}
 
     def reset(self, seed: int, goal: Goal | None = None) -> None:
         """Scene ``seed`` with its own goal or the one given."""
-        with library_call(f"the reset from seed {seed}"):
+        with library_call(LIBRARY, f"the reset from seed {seed}"):
             observation, _ = self.env.reset(seed=seed)
             if self.env.carrying is not None:  # some levels hand the agent an object after they have drawn the view
                 observation = self.env.gen_obs()
@@ -86,7 +73,7 @@ class Episode:
             return 0.0, False, False
         for expert in self._experts.values():
             self._ask(expert)  # a bot explores: it has to look at every state that the agent passes through
-        with library_call(f"action {action} in step {len(self.actions)} of seed {self.seed}"):
+        with library_call(LIBRARY, f"action {action} in step {len(self.actions)} of seed {self.seed}"):
             observation, reward, terminated, truncated, _ = self.env.step(action)
         self._see(observation)
         self.actions.append(action)
@@ -96,10 +83,6 @@ class Episode:
         self.success = bool(reward > 0)
         self.ended = bool(terminated or truncated)
         return float(reward), bool(terminated), bool(truncated and not terminated)
-
-    def replay(self, actions: Sequence[int]) -> None:
-        for action in actions:
-            self.step(action)
 
     def expert_action(self, goal: Goal | None = None) -> int:
         """What the bot would do next towards ``goal`` (default: the episode's own); ``DONE`` when it knows nothing to do."""
