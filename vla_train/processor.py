@@ -8,6 +8,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Observation
 
 PAD, BEGIN = "<pad>", "<begin>"
+LARGEST_AUTO = 128  # pixels: a compromise between what a small camera's picture shows and what a laptop trains on
 BEGIN_ID = 1  # of the special tokens, which come first; padding is 0
 
 
@@ -48,10 +50,21 @@ def train_tokenizer(instructions: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 class Processor:
-    """Decided by the model's config: ``cameras`` (None: all), ``image_size`` in pixels (None: as the camera gives)."""
+    """Decided by the model's config: ``cameras`` (None: all), and to which ``image_size`` their pictures are brought.
+
+    A number makes squares of so many pixels; None leaves them as the camera gives. "auto" leaves cameras of at most
+    ``LARGEST_AUTO`` pixels a side alone, and brings the longer side of larger ones down to that, keeping their shape (both
+    sides rounded to multiples of 8, the patches of models). Symbols are never resized.
+    """
 
     def __init__(
-        self, spec: Spec, tokenizer: Tokenizer, *, cameras: list[str] | None, image_size: int | None, max_tokens: int
+        self,
+        spec: Spec,
+        tokenizer: Tokenizer,
+        *,
+        cameras: list[str] | None,
+        image_size: int | Literal["auto"] | None,
+        max_tokens: int,
     ) -> None:
         missing = [name for name in cameras or [] if name not in spec.images]
         if missing:
@@ -70,7 +83,22 @@ class Processor:
     def _resized(self, image: ImageSpec) -> ImageSpec:
         if self.image_size is None or image.kind == "symbols":
             return image
-        return replace(image, height=self.image_size, width=self.image_size)
+        if isinstance(self.image_size, int):
+            return replace(image, height=self.image_size, width=self.image_size)
+        longest = max(image.height, image.width)
+        if longest <= LARGEST_AUTO:
+            return image
+        height, width = (max(8, round(side * LARGEST_AUTO / longest / 8) * 8) for side in (image.height, image.width))
+        return replace(image, height=height, width=width)
+
+    def notes(self) -> list[str]:
+        """What ``image_size="auto"`` made of the cameras, in words; nothing where nothing was asked for or done."""
+        resized = {name: (self.spec.images[name], image) for name, image in self.image_specs.items()}
+        return [
+            f"camera {name}: {old.width} x {old.height} pixels are resized to {new.width} x {new.height} (model.image_size=auto)"
+            for name, (old, new) in resized.items()
+            if self.image_size == "auto" and old != new
+        ]
 
     @property
     def vocabulary_size(self) -> int:

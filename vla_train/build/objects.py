@@ -179,7 +179,8 @@ def open_dataset(config: Config, reader: Reader, processor: Processor) -> Demons
     """The dataset with its frame cache, which lies in its folder, or under ``output`` where that cannot be written."""
     keys = ("history", "chunk", "validation")
     cache = None if os.access(reader.folder, os.W_OK) else Path(config["output"]) / "caches" / reader.metadata.fingerprint[:12]
-    return DemonstrationDataset(reader, processor, cache=cache, **{key: config["dataset"][key] for key in keys})
+    chosen = {key: config["dataset"][key] for key in keys} | {"held_out": config["dataset"].get("held_out")}
+    return DemonstrationDataset(reader, processor, cache=cache, **chosen)
 
 
 def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:

@@ -96,6 +96,8 @@ def _train(
     stage = curriculum.stage()
     learner = _learner(config, stage, saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
+    for note in learner.processor.notes():
+        console.message(note)
     evaluators, choice = _judges(learner, stage, console)
 
     limits, progress = make_limits(config), Progress()

@@ -1,5 +1,6 @@
 """Demonstrations in memory: numbers as arrays, frames as a memory map, batches gathered by index without a loop."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ class DemonstrationDataset:
     """A dataset seen through a Processor, in windows of ``history`` observations and ``chunk`` actions.
 
     ``source`` is its folder, or its reader where that is open already: opening hashes every file. ``validation`` is the share
-    of episodes that is held out, chosen by ``seed``. Decoded frames are kept under ``cache`` (the folder's own ``cache/`` by
-    default). DataError if the folder holds no sound dataset or not the Processor's cameras.
+    of episodes that is held out, chosen by ``seed``; ``held_out`` names them instead. Decoded frames are kept under ``cache``
+    (the folder's own ``cache/`` by default). DataError if the folder holds no sound dataset or not the Processor's cameras.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class DemonstrationDataset:
         history: int,
         chunk: int,
         validation: float,
+        held_out: Sequence[int] | None = None,
         seed: int = 0,
         cache: Path | None = None,
     ):
@@ -47,7 +49,7 @@ class DemonstrationDataset:
         self.fingerprint = metadata.fingerprint
         self.instructions = metadata.instructions
         self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames
-        self.episodes = split_episodes(self.num_episodes, validation, seed)
+        self.episodes = split_episodes(self.num_episodes, validation, seed, held_out)
         self._columns = reader.columns()
         self._windows = Windows.from_starts(self._columns.starts)
         self._tokens, self._token_mask = processor.tokenize(self._columns.texts)
@@ -68,6 +70,15 @@ class DemonstrationDataset:
     def episode_of(self) -> np.ndarray:
         """int64 [n]: the number of every frame's episode."""
         return np.repeat(np.arange(self.num_episodes), np.diff(self._columns.starts))
+
+    @property
+    def reference_state(self) -> np.ndarray | None:
+        """float32 [n, a]: for each action dimension the state that tells the same of the robot, NaN where none does; or None."""
+        return self._columns.reference
+
+    def episode_rows(self, episode: int) -> slice:
+        """The frames of an episode."""
+        return slice(int(self._columns.starts[episode]), int(self._columns.starts[episode + 1]))
 
     def frames(self, split: str) -> np.ndarray:
         """int64 [n]: the frames of "train" or "validation", in order."""

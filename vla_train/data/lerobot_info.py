@@ -6,7 +6,7 @@ from typing import Any
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.errors import DataError
-from vla_train.spec import ActionSpec, ImageSpec, Spec
+from vla_train.spec import ImageSpec, Spec
 
 _NEEDED: dict[str, Any] = {"fps": (int, float), "total_episodes": int, "total_frames": int, "features": dict}
 
@@ -20,7 +20,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise DataError(f"no dataset at {folder}: it has no {layout.INFO}; give the folder that contains meta/ and data/")
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}); fetch or make the dataset again") from None
     if not isinstance(info, dict) or "codebase_version" not in info:
         raise DataError(f"{path} has no codebase_version: it is not the info.json of a LeRobotDataset")
@@ -67,33 +67,10 @@ def spec_of(info: dict[str, Any], folder: Path) -> Spec | None:
     return spec
 
 
-def derive_spec(info: dict[str, Any], action: ActionSpec, tasks: tuple[str, ...], longest: int) -> Spec:
-    """A Spec for data without one: cameras and state from the features, each distinct instruction a task of its own."""
-    features = info["features"]
-    state = features.get(layout.STATE, {"shape": [0]})
-    cameras = {name: feature for name, feature in features.items() if feature["dtype"] in ("image", "video")}
-    return Spec(
-        images={name.removeprefix(layout.IMAGE): _image_spec(feature) for name, feature in cameras.items()},
-        state_size=state["shape"][0],
-        action=action,
-        state_names=feature_names(state),
-        rate=float(info["fps"]),
-        horizon=longest,
-        tasks=tasks,
-    )
-
-
-def _image_spec(feature: layout.Feature) -> ImageSpec:
+def image_spec(feature: layout.Feature) -> ImageSpec:
+    """The camera that an image or video feature declares."""
     names = [str(name) for name in feature.get("names") or ["height", "width", "channels"]]
     height, width, channels = feature["shape"]
     if names[0].startswith("channel"):  # some recorders declare [c, y, x]; what is stored is a picture all the same
         channels, height, width = feature["shape"]
     return ImageSpec(height=height, width=width, channels=channels)
-
-
-def feature_names(feature: layout.Feature) -> tuple[str, ...]:
-    """The names of a feature's columns, where it has one for each; some recorders nest them as {"motors": [...]}."""
-    names = feature.get("names")
-    names = next(iter(names.values()), None) if isinstance(names, dict) else names
-    fits = isinstance(names, list) and len(names) == feature["shape"][0]
-    return tuple(str(name) for name in names) if fits and names else ()

@@ -1,6 +1,6 @@
-"""A folder of parquet files read as one table, column by column, with checks. Shared by the readers of LeRobot formats."""
+"""Parquet files read as one table, column by column, with checks. Shared by the readers of LeRobot formats."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,52 +12,111 @@ import pyarrow.parquet as pq
 from vla_train.errors import DataError
 
 
+class SizesDiffer(DataError):  # noqa: N818 - says what is wrong, as the other errors do
+    """A column whose rows do not all hold as many numbers as they should; ``sizes`` int64 [n] is what they hold."""
+
+    def __init__(self, message: str, name: str, sizes: np.ndarray):
+        super().__init__(message)
+        self.name, self.sizes = name, sizes
+
+
 class ParquetTables:
-    """The files in the order of their names. Opening reads the footers only; DataError names a file that cannot be read."""
+    """The files in the order given. Opening reads their footers and keeps none open: there may be one for each episode.
 
-    def __init__(self, folder: Path, pattern: str):
-        self.files = sorted(folder.glob(pattern))
-        if not self.files:
+    DataError names a file that is missing or cannot be read.
+    """
+
+    def __init__(self, files: Sequence[Path]):
+        self.files = list(files)
+        footers = [_footer(path) for path in self.files]
+        self.lengths = [length for length, _ in footers]
+        self.num_rows = sum(self.lengths)
+        self.names: set[str] = set.intersection(*(names for _, names in footers))
+
+    @classmethod
+    def matching(cls, folder: Path, pattern: str) -> "ParquetTables":
+        """The files of a folder that match, in the order of their names."""
+        files = sorted(folder.glob(pattern))
+        if not files:
             raise DataError(f"the dataset at {folder} is not complete: it has no file {pattern}; fetch or make it again")
-        self._open = [_parquet_file(path) for path in self.files]
-        self.num_rows = sum(file.metadata.num_rows for file in self._open)
-        self.names: set[str] = set.intersection(*(set(file.schema_arrow.names) for file in self._open))
+        return cls(files)
 
-    def numbers(self, name: str, size: int) -> np.ndarray:
-        """One numeric column as [n, size], from scalars or lists. DataError where a row is missing or has another size."""
-        parts = [_matrix(column, size, name, path) for column, path in zip(self._columns(name), self.files, strict=True)]
-        return np.concatenate(parts)
+    def numbers(self, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+        """Numeric columns as [n, size] each, from scalars or lists. SizesDiffer where a row holds another number of them."""
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
+        for path in self.files:
+            with _opened(path) as file:
+                table = _read(file, path, list(sizes))
+            for name, size in sizes.items():
+                parts[name].append(self._matrix(table[name], size, name, path))
+        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
-    def rows(self, leave_out: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """The rows as dicts, without the columns whose names begin so."""
-        names = [name for name in self._open[0].schema_arrow.names if not name.startswith(tuple(leave_out))]
-        return [row for path, file in zip(self.files, self._open, strict=True) for row in _read(file, path, names).to_pylist()]
+    def rows(self, *, leave_out: Sequence[str] = (), only: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """The rows as dicts: of the columns ``only``, or of all but those whose names begin with ``leave_out``."""
+        found = []
+        for path in self.files:
+            with _opened(path) as file:
+                names = file.schema_arrow.names if only is None else list(only)
+                chosen = [name for name in names if not name.startswith(tuple(leave_out))]
+                found += _read(file, path, chosen).to_pylist()
+        return found
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Blocks of at most ``size`` rows, in order, never the whole file in memory."""
-        for path, file in zip(self.files, self._open, strict=True):
-            try:
-                yield from file.iter_batches(batch_size=size, columns=list(names))
-            except (pa.ArrowException, OSError) as error:
-                raise _unreadable(path, error) from None
+        for path in self.files:
+            with _opened(path) as file:
+                try:
+                    yield from file.iter_batches(batch_size=size, columns=list(names))
+                except (pa.ArrowException, OSError) as error:
+                    raise _unreadable(path, error) from None
 
-    def _columns(self, name: str) -> Iterator[pa.ChunkedArray]:
-        for path, file in zip(self.files, self._open, strict=True):
-            if name not in file.schema_arrow.names:
-                raise DataError(
-                    f"{path} has no column {name!r} (it has {sorted(file.schema_arrow.names)}); fetch or make it again"
-                )
-            yield _read(file, path, [name])[name]
+    def _matrix(self, column: pa.ChunkedArray, size: int, name: str, path: Path) -> np.ndarray:
+        kind = column.type
+        is_list = _is_list(kind)
+        flat = pc.list_flatten(column) if is_list else column
+        number = flat.type
+        if not (pa.types.is_integer(number) or pa.types.is_floating(number) or pa.types.is_boolean(number)):
+            raise DataError(f"{path}: column {name!r} holds {kind}, not numbers; give info.json and files that agree")
+        lengths = pc.list_value_length(column) if is_list else None
+        fits = size == 1 if lengths is None else pc.all(pc.equal(lengths, size)).as_py() is not False
+        if column.null_count or flat.null_count or not fits or len(flat) != len(column) * size:
+            message = f"{path}: column {name!r} does not hold {size} numbers in every row, as info.json says"
+            raise SizesDiffer(message, name, self._sizes(name))
+        return np.asarray(flat.to_numpy()).reshape(len(column), size)
+
+    def _sizes(self, name: str) -> np.ndarray:
+        """How many numbers each row of a column holds, int64 [n]; 0 for a missing one."""
+        parts = []
+        for path in self.files:
+            with _opened(path) as file:
+                column = _read(file, path, [name])[name]
+            lengths = pc.list_value_length(column) if _is_list(column.type) else pc.cast(pc.is_valid(column), pa.int64())
+            parts.append(np.asarray(pc.fill_null(lengths, 0).to_numpy(), dtype=np.int64))
+        return np.concatenate(parts)
 
 
-def _parquet_file(path: Path) -> pq.ParquetFile:
+def _is_list(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))
+
+
+def _footer(path: Path) -> tuple[int, set[str]]:
+    """How many rows a file has, and the names of its columns."""
+    with _opened(path) as file:
+        return file.metadata.num_rows, set(file.schema_arrow.names)
+
+
+def _opened(path: Path) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(path, memory_map=True)
+    except FileNotFoundError:
+        raise DataError(f"the dataset is not complete: there is no {path}; fetch or make it again") from None
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from None
 
 
 def _read(file: pq.ParquetFile, path: Path, names: list[str]) -> pa.Table:
+    if missing := [name for name in names if name not in file.schema_arrow.names]:
+        raise DataError(f"{path} has no column {missing[0]!r} (it has {sorted(file.schema_arrow.names)}); fetch or make it again")
     try:
         return file.read(columns=names, use_threads=False)
     except (pa.ArrowException, OSError) as error:
@@ -66,17 +125,3 @@ def _read(file: pq.ParquetFile, path: Path, names: list[str]) -> pa.Table:
 
 def _unreadable(path: Path, error: Exception) -> DataError:
     return DataError(f"{path} is no readable parquet file ({error}): it is torn or damaged; fetch or make the dataset again")
-
-
-def _matrix(column: pa.ChunkedArray, size: int, name: str, path: Path) -> np.ndarray:
-    kind = column.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-    flat = pc.list_flatten(column) if is_list else column
-    number = flat.type
-    if not (pa.types.is_integer(number) or pa.types.is_floating(number) or pa.types.is_boolean(number)):
-        raise DataError(f"{path}: column {name!r} holds {kind}, not numbers; give info.json and files that agree")
-    lengths = pc.list_value_length(column) if is_list else None
-    fits = size == 1 if lengths is None else pc.all(pc.equal(lengths, size)).as_py() is not False
-    if column.null_count or not fits or len(flat) != len(column) * size:
-        raise DataError(f"{path}: column {name!r} does not hold {size} numbers in every row, as info.json says")
-    return np.asarray(flat.to_numpy()).reshape(len(column), size)

@@ -38,6 +38,7 @@ class Columns:
     text: np.ndarray  # int64 [n]: which of them each frame has
     reward: np.ndarray | None = None  # float32 [n], for the action of this row
     terminated: np.ndarray | None = None  # bool [n], after the action of this row; an episode that ends otherwise was cut short
+    reference: np.ndarray | None = None  # float32 [n, a]: the state that tells the same as each action, NaN where none does
 
 
 @runtime_checkable

@@ -1,23 +1,42 @@
 """Which episodes are held out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from vla_train.errors import DataError
 
 
-def split_episodes(num_episodes: int, validation: float, seed: int) -> dict[str, np.ndarray]:
-    """Episode numbers of "train" and "validation", int64, sorted: a pure function of the three arguments.
+def split_episodes(
+    num_episodes: int, validation: float, seed: int, held_out: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """Episode numbers of "train" and "validation", int64, sorted: a pure function of the four arguments.
 
-    ``validation`` is a share in [0, 1), rounded to whole episodes, at least one if it is not 0. DataError if the training
-    split would be left empty.
+    ``held_out`` names the episodes of "validation"; without it ``validation`` is their share in [0, 1), rounded to whole
+    episodes, at least one if it is not 0. DataError if the training split would be left empty, or an episode does not exist.
     """
+    if held_out is not None:
+        return _named(num_episodes, held_out)
     if not 0.0 <= validation < 1.0:
         raise ValueError(f"validation must be a share in [0, 1), not {validation}")
-    held_out = max(1, round(num_episodes * validation)) if validation > 0 else 0
-    if held_out >= num_episodes:
+    count = max(1, round(num_episodes * validation)) if validation > 0 else 0
+    if count >= num_episodes:
         raise DataError(
             f"a split with validation={validation} needs at least one episode on each side, but the dataset has "
-            f"{num_episodes} and {held_out} would be held out: add episodes or lower dataset.validation (0 holds out none)"
+            f"{num_episodes} and {count} would be held out: add episodes or lower dataset.validation (0 holds out none)"
         )
     order = np.random.Generator(np.random.Philox(key=seed)).permutation(num_episodes)
-    return {"train": np.sort(order[held_out:]), "validation": np.sort(order[:held_out])}
+    return {"train": np.sort(order[count:]), "validation": np.sort(order[:count])}
+
+
+def _named(num_episodes: int, held_out: Sequence[int]) -> dict[str, np.ndarray]:
+    chosen = np.unique(np.array(held_out, dtype=np.int64))
+    if outside := [int(episode) for episode in chosen if not 0 <= episode < num_episodes]:
+        raise DataError(f"dataset.held_out names episode {outside[0]}, but the dataset has the episodes 0 to {num_episodes - 1}")
+    rest = np.setdiff1d(np.arange(num_episodes), chosen)
+    if not len(rest):
+        raise DataError(
+            f"dataset.held_out={[int(episode) for episode in chosen]} leaves none of the {num_episodes} episodes to train on: "
+            "name fewer, or add episodes"
+        )
+    return {"train": rest, "validation": chosen}

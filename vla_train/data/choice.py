@@ -1,0 +1,151 @@
+"""Which of a dataset's columns and cameras are used: chosen by name, with a helpful word where a name is none."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vla_train.data import lerobot_layout as layout
+from vla_train.errors import DataError
+
+_DEFAULT = {"state": layout.STATE, "action": layout.ACTION}
+_CAMERA_PREFIXES = (layout.IMAGE, "observation.", "video.")
+_NUMERIC = ("float", "int", "uint", "bool")
+
+Features = Mapping[str, layout.Feature]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """None leaves it to the data: every camera that has files, ``observation.state`` and ``action``. An empty one: nothing."""
+
+    cameras: tuple[str, ...] | None = None
+    state: tuple[str, ...] | None = None
+    action: tuple[str, ...] | None = None
+
+
+def numeric_columns(features: Features) -> dict[str, int]:
+    """The columns that can be chosen, with their sizes: vectors of numbers that are no bookkeeping and no reward."""
+    return {
+        name: feature["shape"][0]
+        for name, feature in features.items()
+        if feature["dtype"].startswith(_NUMERIC)
+        and len(feature["shape"]) == 1
+        and name not in layout.INDEX_FEATURES
+        and not name.startswith("next.")
+    }
+
+
+def chosen_columns(features: Features, choice: Choice, folder: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns that make up the state, and those of the action.
+
+    DataError where a name is unknown, or where none was chosen and none stands to reason: what there is to choose is listed.
+    """
+    known, problems, found = numeric_columns(features), [], {}
+    for kind, chosen in (("action", choice.action), ("state", choice.state)):
+        others = {name: size for name, size in known.items() if kind == "action" or not name.startswith("action")}
+        if chosen is not None:
+            problems += [_unknown(name, kind, features, known) for name in chosen if name not in known]
+            found[kind] = tuple(chosen)
+        elif _DEFAULT[kind] in known or (kind == "state" and not others):
+            found[kind] = (_DEFAULT[kind],) if _DEFAULT[kind] in known else ()
+        else:
+            none = " (or [] for none)" if kind == "state" else ""
+            listed = grouped({name: size for name, size in others.items() if name.startswith(kind)} or others)
+            problems.append(f"no column {_DEFAULT[kind]!r}: choose with dataset.{kind}=[...]{none} from\n{listed}")
+    if problems:
+        raise DataError(f"the dataset at {folder} has " + "\nand ".join(problems))
+    return found["state"], found["action"]
+
+
+def grouped(columns: Mapping[str, int]) -> str:
+    """The columns and their sizes, one line for each first part of a name."""
+    groups: dict[str, list[str]] = {}
+    for name, size in columns.items():
+        group = name.rpartition(".")[0]
+        groups.setdefault(group, []).append(f"{name.removeprefix(group).removeprefix('.')} ({size})")
+    lines = [f"  {group + '.*: ' if group else ''}{', '.join(names)}" for group, names in groups.items()]
+    return "\n".join(lines) or "  (it has no columns of numbers)"
+
+
+def _unknown(name: str, kind: str, features: Features, known: Mapping[str, int]) -> str:
+    if name in features:
+        feature = features[name]
+        what = f"{name!r} (dataset.{kind}) as {feature['dtype']} {feature['shape']}, which is no vector of numbers"
+    else:
+        what = f"no column {name!r} (dataset.{kind})"
+    near = difflib.get_close_matches(name, known, 1)
+    return f"{what}. Did you mean {near[0]}?" if near else f"{what}. These can be chosen:\n{grouped(known)}"
+
+
+def dimension_names(features: Features, columns: Sequence[str]) -> tuple[str, ...]:
+    """A name for each number of these columns together: the data's own where they are all different, else ``column.0``."""
+    given = [name for column in columns for name in feature_names(features[column]) or _numbered(features, column)]
+    if len(set(given)) == len(given):
+        return tuple(given)
+    return tuple(name for column in columns for name in _numbered(features, column))
+
+
+def _numbered(features: Features, column: str) -> list[str]:
+    return [f"{column}.{index}" for index in range(features[column]["shape"][0])]
+
+
+def feature_names(feature: layout.Feature) -> tuple[str, ...]:
+    """The names of a feature's columns, where it has one for each; some recorders nest them as {"motors": [...]}."""
+    names = feature.get("names")
+    names = next(iter(names.values()), None) if isinstance(names, dict) else names
+    fits = isinstance(names, list) and len(names) == feature["shape"][0]
+    return tuple(str(name) for name in names) if fits and names else ()
+
+
+def corresponding_state(features: Features, columns: Sequence[str]) -> list[tuple[str, int] | None]:
+    """For each number of the action columns the state column, and the place in it, that tells the same of the robot.
+
+    ``action.eef_position`` corresponds to ``state.eef_position`` or ``observation.state.eef_position``; two columns that name
+    their numbers correspond where the names are equal, as with ``action`` and ``observation.state``.
+    """
+    known = numeric_columns(features)
+    found: list[tuple[str, int] | None] = []
+    for column in columns:
+        rest = column.removeprefix(layout.ACTION) if column.startswith(layout.ACTION) else ""
+        state = next((name for name in (f"state{rest}", f"{layout.STATE}{rest}") if name in known and name != column), None)
+        names = feature_names(features[column])
+        theirs = feature_names(features[state]) if state else ()
+        for index in range(known[column]):
+            if state and names and theirs:
+                found.append((state, theirs.index(names[index])) if names[index] in theirs else None)
+            else:
+                found.append((state, index) if state and rest and known[state] == known[column] else None)
+    return found
+
+
+def camera_names(features: Features) -> dict[str, str]:
+    """Camera -> feature. A camera is called by the last part of its feature's name, or by the whole where two would be alike.
+
+    Dots become underscores, since networks are stored under these names.
+    """
+    pictures = [name for name, feature in features.items() if feature["dtype"] in ("image", "video")]
+    short = [_short(name) for name in pictures]
+    whole = [name.replace(".", "_") for name in pictures]
+    return dict(zip(short if len(set(short)) == len(short) else whole, pictures, strict=True))
+
+
+def _short(name: str) -> str:
+    prefix = next((prefix for prefix in _CAMERA_PREFIXES if name.startswith(prefix) and name != prefix), "")
+    return name.removeprefix(prefix).replace(".", "_")
+
+
+def chosen_cameras(features: Features, chosen: Sequence[str] | None, folder: object) -> dict[str, str]:
+    """Camera -> feature of the chosen ones, which may be called by either. DataError for an unknown one."""
+    names = camera_names(features)
+    if chosen is None:
+        return names
+    by_feature = {feature: camera for camera, feature in names.items()}
+    found = {}
+    for name in chosen:
+        camera = by_feature.get(name, name)
+        if camera not in names:
+            near = difflib.get_close_matches(name, [*names, *by_feature], 1, cutoff=0.4)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise DataError(f"the dataset at {folder} has no camera {name!r}.{hint} It has {', '.join(names) or 'none'}")
+        found[camera] = names[camera]
+    return found

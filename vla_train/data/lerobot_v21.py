@@ -1,0 +1,66 @@
+"""LeRobotDataset v2.1 and v2.0: one file of data and one video of each camera for every episode, ``meta/`` in lines of JSON."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vla_train.data.lerobot_paths import file_at
+from vla_train.data.lerobot_reader import Parts, damaged, integers
+from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.videos import Clip, clips_with_files
+from vla_train.errors import DataError
+
+EPISODES, TASKS = "meta/episodes.jsonl", "meta/tasks.jsonl"
+
+
+def parts_of(folder: Path, info: dict[str, Any]) -> Parts:
+    """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers."""
+    episodes = _numbered(folder, EPISODES, "episode_index")
+    size = info.get("chunks_size")
+    if type(size) is not int or size < 1:
+        raise damaged(folder, f"chunks_size in meta/info.json is {size!r}")
+    places = [{"episode_chunk": number // size, "episode_index": number} for number in range(len(episodes))]
+    tables = ParquetTables([file_at(folder, info, "data_path", **place) for place in places])
+    for number, (row, length) in enumerate(zip(episodes, tables.lengths, strict=True)):
+        if row.get("length") != length:
+            raise damaged(folder, f"{EPISODES} says {row.get('length')} frames of episode {number}, its file holds {length}")
+    return Parts(
+        info=info,
+        tables=tables,
+        texts=[str(row.get("task", "")) for row in _numbered(folder, TASKS, "task_index")],
+        episodes=episodes,
+        clips=partial(_clips, folder, info, places),
+    )
+
+
+def _clips(folder: Path, info: dict[str, Any], places: list[dict[str, int]], feature: str) -> list[Clip] | None:
+    if info.get("video_path") is None:
+        return None
+    return clips_with_files(
+        folder, feature, [Clip(file_at(folder, info, "video_path", video_key=feature, **place)) for place in places]
+    )
+
+
+def _numbered(folder: Path, name: str, key: str) -> list[dict[str, Any]]:
+    """The objects in a file of JSON lines, in the order of their ``key``, which counts from 0."""
+    path = folder / name
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}); fetch or make the dataset again") from None
+    rows = [_object(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    found = integers(rows, key)
+    if not rows or found is None or sorted(found) != list(range(len(rows))):
+        raise damaged(folder, f"{name} needs a line for every {key} from 0 on, and no two for one")
+    return sorted(rows, key=lambda row: int(row[key]))
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"line {number} of {path} is not JSON ({error}); fetch or make the dataset again") from None
+    if not isinstance(value, dict):
+        raise DataError(f"line {number} of {path} is no JSON object; fetch or make the dataset again")
+    return value

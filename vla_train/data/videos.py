@@ -1,0 +1,122 @@
+"""Frames out of video files, by their timestamps: each file is opened once and decoded from front to back.
+
+A frame belongs to a time if it is the nearest and lies within ``TOLERANCE`` of it. Its own presentation time counts, never its
+number: a file may hold many episodes, begin late, or have frames of unequal length.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+
+from vla_train.errors import DataError
+from vla_train.spec import ImageSpec
+
+TOLERANCE = 1e-4  # seconds, as LeRobot has it
+_FORMATS = {1: "gray", 3: "rgb24"}  # channels -> what a frame is converted to
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Where the frames of one episode lie: in which file, and from which second of it."""
+
+    path: Path
+    start: float = 0.0
+
+
+def clips_with_files(folder: Path, feature: str, clips: list[Clip]) -> list[Clip] | None:
+    """The clips if their files are there, None if not one of them is. DataError where some are missing."""
+    there = {path: path.is_file() for path in {clip.path for clip in clips}}
+    if not any(there.values()):
+        return None
+    if missing := [(episode, clip.path) for episode, clip in enumerate(clips) if not there[clip.path]]:
+        raise DataError(
+            f"the dataset at {folder} is not complete: the video {feature!r} of episode {missing[0][0]} is missing "
+            f"({missing[0][1]}); fetch it, or leave the camera out with dataset.cameras"
+        )
+    return clips
+
+
+def decode_clips(clips: Sequence[Clip], times: Sequence[np.ndarray], image: ImageSpec, camera: str) -> Iterator[np.ndarray]:
+    """The frames of every episode in turn, uint8 [y, x, c] each; ``times`` are seconds since the episode began, [t] each.
+
+    Raises:
+        DataError: a video is cut short, cannot be read, has pictures of another size, or no frame at a time; it names camera,
+            episode and file.
+    """
+    video = None
+    for episode, (clip, seconds) in enumerate(zip(clips, times, strict=True)):
+        wanted = clip.start + seconds.astype(np.float64)
+        if video is None or video.path != clip.path or wanted[0] < video.time - TOLERANCE:
+            video = _Video(clip.path, image)
+        rounding = np.spacing(np.abs(seconds.astype(np.float32)))  # timestamps are stored as float32
+        for step, time in enumerate(wanted):
+            try:
+                yield video.at(float(time), TOLERANCE + float(rounding[step]))
+            except _UnfitError as error:
+                where = f"camera {camera!r}, episode {episode}: {clip.path}"
+                if error.cut_short:
+                    what = f"holds {step} of its {len(wanted)} frames ({error})"
+                    raise DataError(
+                        f"{where} {what}: fetch the video again, or leave the camera out with dataset.cameras"
+                    ) from None
+                raise DataError(f"{where}, step {step}: {error}: give a video that fits meta/info.json and the data") from None
+
+
+class _UnfitError(Exception):
+    def __init__(self, message: str, *, cut_short: bool = False):
+        super().__init__(message)
+        self.cut_short = cut_short
+
+
+class _Video:
+    """One file, read forwards."""
+
+    def __init__(self, path: Path, image: ImageSpec):
+        self.path, self._image = path, image
+        self.time = -np.inf  # of the current frame
+        self._frame: av.VideoFrame | None = None
+        self._frames = self._decode()
+
+    def at(self, time: float, tolerance: float) -> np.ndarray:
+        """The frame at a time, which is not before the one last asked for."""
+        while self.time < time - tolerance:
+            before = self.time
+            self._advance()
+            if self.time > time + tolerance:
+                nearest = min((before, self.time), key=lambda other: abs(other - time))
+                raise _UnfitError(f"it has no frame at {time:.4f} s (the nearest is at {nearest:.4f} s)")
+        if self._frame is None or self.time > time + tolerance:
+            raise _UnfitError(f"it has no frame at {time:.4f} s (the nearest is at {self.time:.4f} s)")
+        return self._pixels(self._frame)
+
+    def _advance(self) -> None:
+        try:
+            self._frame = next(self._frames)
+        except StopIteration:
+            raise _UnfitError("the video ends there", cut_short=True) from None
+        except (av.FFmpegError, OSError) as error:
+            raise _UnfitError(error.strerror or str(error), cut_short=True) from None
+        self.time = float(self._frame.time)
+
+    def _decode(self) -> Iterator[av.VideoFrame]:
+        # The container is named, not guessed: a playlist under the name of a video could make FFmpeg open other files.
+        with av.open(str(self.path.absolute()), format="mp4") as container:
+            if not container.streams.video:
+                raise _UnfitError("it has no picture stream", cut_short=True)
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                if frame.time is not None:
+                    yield frame
+
+    def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
+        image = self._image
+        if (frame.height, frame.width) != (image.height, image.width):
+            raise _UnfitError(
+                f"its pictures are {frame.height} x {frame.width}, where {image.height} x {image.width} is declared"
+            )
+        pixels = frame.to_ndarray(format=_FORMATS[image.channels])
+        return pixels.reshape(image.height, image.width, image.channels)
