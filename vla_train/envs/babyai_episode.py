@@ -1,6 +1,5 @@
 """One BabyAI episode: the library's world, the goal it is judged by, and the bots that know what to do next."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 

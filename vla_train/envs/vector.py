@@ -174,7 +174,7 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
 def observation_space(spec: Spec) -> gymnasium.Space[Any]:
     """The gymnasium space of one row of a RawObservation."""
     spaces = gymnasium.spaces
-    images = {
+    images: dict[str, gymnasium.Space[Any]] = {
         name: spaces.Box(0, 255, (image.height, image.width, image.channels), np.uint8) for name, image in spec.images.items()
     }
     return spaces.Dict(
