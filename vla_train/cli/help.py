@@ -71,6 +71,25 @@ Examples:
   vla-eval checkpoint=outputs/RUN/checkpoints/best episodes=128 conditions=[plain,swapped]
 {more}"""
 
+REPORT = """\
+vla-report: learning curves of one or many runs, as a picture and as a page, and the settings in which they differ.
+
+Usage: vla-report RUN [RUN ...] [key=value ...]
+
+RUN is a run folder, one of its checkpoints, a sweep, or a folder of runs such as outputs. Runs that differ in their seed
+alone share a colour. It writes index.html (one file: no network, no script) and curves.png to RUN/report, or for several
+runs to outputs/reports/<n>.
+
+Keys:
+  output=FOLDER         where the report goes
+  x=updates             or samples, minutes
+  debug=true            show tracebacks
+
+Examples:
+  vla-report outputs/RUN
+  vla-report outputs/*transformer* outputs/*film_cnn* x=minutes
+"""
+
 MORE = """
 More:
   --cfg job             print the composed config and stop

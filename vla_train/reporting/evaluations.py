@@ -1,0 +1,99 @@
+"""What else lies in a run's folder: measurements by ``vla-eval``, diagnostics, and videos of its episodes."""
+
+import base64
+import contextlib
+import math
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vla_train.errors import DataError
+from vla_train.reporting.runs import Run, printable, read_json
+
+REPORT = "report.json"
+VIDEO = "rollouts.mp4"
+EMBEDDED = 400_000  # bytes of a video that a page carries itself; larger ones are linked only
+SNAPSHOT = re.compile(r"rollouts_\d+\.mp4")  # as the tracker writes them
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A report of ``vla-eval``, and its video if there is one."""
+
+    name: str
+    settings: dict[str, Any]
+    metrics: dict[str, float]
+    not_applicable: dict[str, str]
+    video: Path | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a diagnostic found: ``severity`` is warning or note."""
+
+    severity: str
+    kind: str
+    message: str
+
+
+def evaluations(run: Run) -> list[Evaluation]:
+    """The measurements in ``<run>/evaluations``; what is damaged is left out."""
+    found = []
+    for file in sorted((run.folder / "evaluations").glob(f"*/{REPORT}")):
+        with contextlib.suppress(DataError):
+            document, video = read_json(file), file.with_name(VIDEO)
+            metrics = {printable(key): float(value) for key, value in _mapping(document, "metrics").items() if _is_number(value)}
+            reasons = {printable(key): printable(value, 200) for key, value in _mapping(document, "not_applicable").items()}
+            settings = _mapping(document, "settings")
+            found.append(Evaluation(printable(file.parent.name), settings, metrics, reasons, video if video.is_file() else None))
+    return found
+
+
+def diagnostics(run: Run) -> list[Finding] | None:
+    """The findings in ``<run>/report.json``, warnings first; None where no diagnostics were made (or they are damaged)."""
+    with contextlib.suppress(DataError):
+        section = _mapping(read_json(run.folder / REPORT), "diagnostics")
+        entries = section.get("findings")
+        if isinstance(entries, list):
+            found = [_finding(entry) for entry in entries if isinstance(entry, dict)]
+            return sorted(found, key=lambda finding: finding.severity != "warning")
+    return None
+
+
+def last_video(run: Run) -> Path | None:
+    """The newest video that was taken during training."""
+    folder = run.folder / "pictures"
+    names = [path for path in folder.glob("*.mp4") if SNAPSHOT.fullmatch(path.name)] if folder.is_dir() else []
+    return max(names, key=lambda path: int(path.stem.rpartition("_")[2]), default=None)
+
+
+def embedded(video: Path) -> str | None:
+    """A small video as a ``data:`` address; None for a large one."""
+    try:
+        return (
+            f"data:video/mp4;base64,{base64.b64encode(video.read_bytes()).decode()}" if video.stat().st_size <= EMBEDDED else None
+        )
+    except OSError:
+        return None
+
+
+def link(file: Path, page: Path) -> str:
+    """The address of a file relative to the folder of the page, so that both can be moved together."""
+    return quote(os.path.relpath(file.resolve(), page.resolve()))
+
+
+def _finding(entry: dict[str, Any]) -> Finding:
+    severity = "warning" if entry.get("severity") == "warning" else "note"
+    return Finding(severity, printable(entry.get("kind", "")), printable(entry.get("message", ""), 500))
+
+
+def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e100 and math.isfinite(value)
