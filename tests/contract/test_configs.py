@@ -1,25 +1,38 @@
-"""Every YAML file under ``configs/``, found by glob: it composes, validates, and names a class that exists."""
+"""Every YAML file under ``configs/`` (ours, and those of installed plug-ins), found by glob: it composes, validates, and names a
+class that exists."""
 
 import pytest
 
 from vla_train import config
-from vla_train.config import folders, rules
-from vla_train.config.schema import Schema, groups_of, read_yaml
+from vla_train.config import folders, plugins, rules
+from vla_train.config.read import read_yaml
+from vla_train.config.schema import Schema, groups_of
 from vla_train.config.targets import GROUPS
 
-FILES = sorted(file.relative_to(folders.shipped()).with_suffix("") for file in folders.shipped().glob("*/*.yaml"))
-CHOICES = [(str(file.parent), file.name) for file in FILES]
+FILES = sorted(file for folder in folders.search_path() for file in folder.glob("*/*.yaml"))
+CHOICES = [(file.parent.name, file.stem) for file in FILES]
 PROGRAMS = {"train": [], "eval": ["checkpoint=outputs/run"]}
+SAMPLES = {"x": "x", "1": 1, "[x]": ["x"]}  # for keys that must be given: as words of a command line, and as values
 
 
 def test_every_group_has_a_choice_and_every_folder_is_a_group():
     assert {group for group, _ in CHOICES} == set(GROUPS)
 
 
+def what_must_be_given(group, choice):
+    if group == "experiment":
+        return
+    shipped = config.load_choice(group, choice)
+    schema = Schema.of("train", {group: choice}, folders.search_path())
+    for key in [key for key, value in shipped.items() if value == "???"]:
+        alternatives = rules.parse(schema.rule(f"{group}.{key}", "???"))
+        fitting = (word for word, value in SAMPLES.items() if any(one.accepts(value) for one in alternatives))
+        yield f"{group}.{key}={next(fitting)}"
+
+
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_it_composes_and_validates(group, choice):
-    required = [key for key, value in read_yaml(folders.shipped() / group / f"{choice}.yaml").items() if value == "???"]
-    composed = config.compose([f"{group}={choice}", *[f"{group}.{key}=given" for key in required]])
+    composed = config.compose([f"{group}={choice}", *what_must_be_given(group, choice)])
     assert composed["choices"][group] == choice
     assert config.load_saved(config.dump(composed)) == composed
 
@@ -34,11 +47,11 @@ def test_its_target_is_a_class_of_its_group(group, choice):
 @pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "experiment"])
 def test_a_value_that_tells_no_type_has_a_declared_one(group, choice):
     shipped = config.load_choice(group, choice)
-    schema = Schema("train", {group: choice}, {group: shipped})
+    schema = Schema.of("train", {group: choice}, folders.search_path())
     undeclared = [
         key for key, value in shipped.items() if key != "_target_" and schema.rule(f"{group}.{key}", value) in ("any", "list")
     ]
-    assert not undeclared, "declare them in vla_train/config/rules.py"
+    assert not undeclared, "declare them in vla_train/config/rules.py, or in the configs/schema.yaml of your plug-in"
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
@@ -57,13 +70,10 @@ def test_a_declared_rule_belongs_to_a_key_that_exists():
     for kind in PROGRAMS:
         content = read_yaml(folders.shipped() / f"{kind}.yaml")
         known |= set(content) | {f"{name}.{key}" for name, node in content.items() if isinstance(node, dict) for key in node}
-    for group, choice in CHOICES:
-        known |= {
-            name
-            for key in read_yaml(folders.shipped() / group / f"{choice}.yaml")
-            for name in (f"{group}.{key}", f"{group}/{choice}.{key}")
-        }
-    assert set(rules.RULES) - known == set()
+    for file, (group, choice) in zip(FILES, CHOICES, strict=True):
+        known |= {name for key in read_yaml(file) for name in (f"{group}.{key}", f"{group}/{choice}.{key}")}
+    declared = {name for package in folders.plugins() for name in plugins.rules_of(package)}
+    assert {*rules.RULES, *declared} - known == set()
 
 
 def test_groups_stand_in_the_main_config_in_an_order_that_lets_a_paradigm_override_its_source():

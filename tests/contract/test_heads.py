@@ -11,7 +11,7 @@ KINDS = {
     "continuous": ActionSpec("continuous", 3, (-1.0,) * 3, (1.0,) * 3),
     "discrete": ActionSpec("discrete", 1, choices=5),
 }
-HEADS = [file.stem for file in sorted((folders.shipped() / "head").glob("*.yaml")) if file.stem != "auto"]
+HEADS = [name for name in folders.choices("head") if name != "auto"]  # those of installed plug-ins too
 CHUNK = 4
 
 

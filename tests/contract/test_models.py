@@ -21,9 +21,9 @@ from vla_train.types import Demonstration, Observation
 PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary")
 VARIANTS = {"transformer": [{"stem": "film_conv"}, {"stem": "patch"}]}
 MODELS = [
-    pytest.param((file.stem, variant), id=" ".join((file.stem, *variant.values())))
-    for file in sorted((folders.shipped() / "model").glob("*.yaml"))
-    for variant in VARIANTS.get(file.stem, [{}])
+    pytest.param((name, variant), id=" ".join((name, *variant.values())))
+    for name in folders.choices("model")  # those of installed plug-ins too
+    for variant in VARIANTS.get(name, [{}])
 ]
 ACTION = ActionSpec("continuous", 2, (-1.0, -1.0), (1.0, 1.0))
 CAMERAS = {

@@ -1,21 +1,20 @@
 """One contract for every paradigm: what the loop and the checkpoint rely on."""
 
 import copy
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from vla_train import config as configuration
+from vla_train.config import folders
 from vla_train.models.normalizer import Normalizer
 from vla_train.models.policy import Policy
 from vla_train.optim import Optimizer, Progress
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 from vla_train.types import Demonstration, Observation
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "paradigm"
-PARADIGMS = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+PARADIGMS = folders.choices("paradigm")  # those of installed plug-ins too
 SPEC = Spec(
     images={"top": ImageSpec(16, 16)},
     state_size=3,

@@ -6,7 +6,8 @@ from typing import Any
 
 from vla_train.config import folders, words
 from vla_train.config.compose import compose
-from vla_train.config.schema import read_yaml, unknown_choice
+from vla_train.config.read import read_yaml
+from vla_train.config.schema import unknown_choice
 from vla_train.config.targets import GROUPS
 from vla_train.errors import UsageError
 
