@@ -5,13 +5,14 @@ The trainer, rollouts and the generation of demonstrations call ``check()``; a s
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 from vla_train.errors import Interrupted
 
 _requested: int | None = None
+_listener: Callable[[], None] | None = None
 _EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
 
 
@@ -20,6 +21,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if number == signal.SIGINT and _requested == signal.SIGINT:
         raise KeyboardInterrupt
     _requested = number
+    if _listener is not None:
+        _listener()
 
 
 @contextmanager
@@ -37,6 +40,17 @@ def handlers() -> Iterator[None]:
         for number, handler in previous.items():
             signal.signal(number, handler)
         _requested = None
+
+
+@contextmanager
+def telling(listener: Callable[[], None]) -> Iterator[None]:
+    """Call ``listener`` too when a stop is asked for, to pass it on to other processes."""
+    global _listener
+    _listener = listener
+    try:
+        yield
+    finally:
+        _listener = None
 
 
 def requested() -> bool:

@@ -7,7 +7,7 @@ from vla_train import config
 from vla_train.config import folders, plugins, rules
 from vla_train.config.read import read_yaml
 from vla_train.config.schema import Schema, groups_of
-from vla_train.config.targets import GROUPS
+from vla_train.config.targets import GROUPS, PRESETS
 
 FILES = sorted(file for folder in folders.search_path() for file in folder.glob("*/*.yaml"))
 CHOICES = [(file.parent.name, file.stem) for file in FILES]
@@ -30,21 +30,28 @@ def what_must_be_given(group, choice):
         yield f"{group}.{key}={next(fitting)}"
 
 
-@pytest.mark.parametrize(("group", "choice"), CHOICES)
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "sweep"])
 def test_it_composes_and_validates(group, choice):
     composed = config.compose([f"{group}={choice}", *what_must_be_given(group, choice)])
     assert composed["choices"][group] == choice
     assert config.load_saved(config.dump(composed)) == composed
 
 
-@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "experiment"])
+@pytest.mark.parametrize("choice", [name for group, name in CHOICES if group == "sweep"])
+def test_how_a_sweep_runs_is_no_part_of_the_run(choice):
+    composed = config.compose([f"sweep={choice}"])
+    assert "sweep" not in composed["choices"]
+    assert config.load_saved(config.dump(composed)) == composed
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in PRESETS])
 def test_its_target_is_a_class_of_its_group(group, choice):
     path = config.load_choice(group, choice).get("_target_")
     if path not in (None, "auto"):
         assert isinstance(config.resolve_target(path, group), type)
 
 
-@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "experiment"])
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in PRESETS])
 def test_a_value_that_tells_no_type_has_a_declared_one(group, choice):
     shipped = config.load_choice(group, choice)
     schema = Schema.of("train", {group: choice}, folders.search_path())
@@ -79,11 +86,12 @@ def test_a_declared_rule_belongs_to_a_key_that_exists():
 def test_groups_stand_in_the_main_config_in_an_order_that_lets_a_paradigm_override_its_source():
     entries = read_yaml(folders.shipped() / "train.yaml")["defaults"]
     names = [key for entry in entries if isinstance(entry, dict) for key in entry if not key.startswith("override")]
-    assert set(names) == {*groups_of("train"), "experiment"}
+    assert set(names) == {*groups_of("train"), *PRESETS}
     for earlier, later in [
         ("source", "paradigm"),
         ("environment", "dataset"),
         ("curriculum", "dataset"),
         ("paradigm", "experiment"),
+        ("experiment", "sweep"),
     ]:
         assert names.index(earlier) < names.index(later)

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,20 +40,26 @@ from vla_train.tracking.console import Console
 from vla_train.tracking.tracker import Tracker
 from vla_train.trainer import Choice, Every, Trainer
 
+Opened = Callable[[Path], None]
 
-def train(config: Config, overrides: Sequence[str]) -> Config:
-    """Run ``vla-train``: a new run, or the rest of one that was stopped (``resume``). Returns what a sweep reads."""
+
+def train(config: Config, overrides: Sequence[str], opened: Opened = lambda run: None) -> Config:
+    """Run ``vla-train``: a new run, or the rest of one that was stopped (``resume``). Returns what a sweep reads.
+
+    ``opened`` is told the run folder as soon as there is one.
+    """
     console = Console(config["tracker"]["console"])
     with ExitStack() as stack:
         stack.callback(console.close)
         if not config["resume"]:
-            return _train(config, overrides, console, stack)
+            return _train(config, overrides, console, stack, opened)
         path = Path(config["resume"])
         stack.enter_context(run_folder.lock(_run_to_resume(path)))
         saved = checkpoint.read(path, console.message)
         text, where = saved.text("config.yaml"), str(saved.path / "config.yaml")
         before = configuration.load_saved(text, where=where)
-        return _train(configuration.load_saved(text, overrides, where=where), overrides, console, stack, saved, before)
+        config = configuration.load_saved(text, overrides, where=where)
+        return _train(config, overrides, console, stack, opened, saved, before)
 
 
 def _run_to_resume(path: Path) -> Path:
@@ -80,6 +86,7 @@ def _train(
     overrides: Sequence[str],
     console: Console,
     stack: ExitStack,
+    opened: Opened,
     saved: checkpoint.Checkpoint | None = None,
     before: Config | None = None,
 ) -> Config:
@@ -110,6 +117,7 @@ def _train(
             optimizer.penalties.append(penalty)
 
     run = _open_run(config, stage, saved, stack)
+    opened(run)
     console.message(f"run folder: {run}")
     if not limits.reproducible:
         console.message("note: minutes ends this run, so it is not reproducible: set steps for a run that is")
@@ -144,7 +152,7 @@ def _train(
     report = trainer.train()
     metrics = {} if report is None else report.metrics
     record.finish("finished", metrics=metrics, best=trainer.counters.best, steps=trainer.counters.step)
-    return {"run": str(run), "metrics": metrics, "best": trainer.counters.best, "best_metric": choice.best}
+    return {"run": str(run), "metrics": metrics, "best": trainer.counters.best, "best_metric": choice.best, "mode": choice.mode}
 
 
 def _open_run(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, stack: ExitStack) -> Path:

@@ -1,13 +1,14 @@
 """The wrapper around both programs: Hydra composes, the config is checked, then the work is done and an exit code returned.
 
-Hydra ends the process itself on an error, with its own words and exit code 1. Here every job catches its own errors and tells
-them, so that a sweep goes on to its next job, and Hydra's errors are put into our words with exit code 2.
+Hydra ends the process itself on an error, with its own words and exit code 1. Here the job catches its own errors and tells
+them, and Hydra's errors are put into our words with exit code 2. Sweeps are ``cli/sweep.py``.
 """
 
 import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_train import stopping
@@ -16,7 +17,8 @@ from vla_train.errors import Interrupted, UsageError, VlaTrainError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-Work = Callable[[dict[str, Any], list[str]], Any]  # validated config, the command line's overrides -> result
+Opened = Callable[[Path], None]  # is told the run folder as soon as there is one
+Work = Callable[[dict[str, Any], list[str], Opened], Any]  # validated config, the command line's overrides -> result
 OPTIONS = (  # Hydra's own, without those that change the main config, and --experimental-rerun, which reads a pickle
     *("--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--shell-completion"),
     *("--config-dir", "--info", "-c", "-p", "-r", "-m", "-sc", "-cd", "-i"),
@@ -72,7 +74,6 @@ def _with_hydra(kind: str, work: Work) -> int:
 
     import hydra
     from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
     from omegaconf import OmegaConf
 
     from vla_train.config.compose import register_plugins, validate
@@ -80,39 +81,31 @@ def _with_hydra(kind: str, work: Work) -> int:
 
     codes: list[int] = []
 
-    def job(cfg: "DictConfig") -> Any:
-        if stopping.requested():  # a sweep that was stopped: its other jobs do not begin
-            return None
+    def job(cfg: "DictConfig") -> None:
         settings = HydraConfig.get()
         overrides = OmegaConf.to_container(settings.overrides.task, resolve=False)
         assert isinstance(overrides, list)
-        if settings.mode is RunMode.MULTIRUN:
-            print(f"[job {settings.job.num}] {' '.join(map(str, overrides))}", flush=True)
         try:
-            result = work(validate(cfg, kind), overrides)
+            if choice := settings.runtime.choices.get("sweep"):
+                raise UsageError(f"sweep={choice}: this says how a sweep runs; add -m, and a key with several values (seed=0,1)")
+            work(validate(cfg, kind), overrides, lambda run: None)
         except Exception as error:
             codes.append(report(error, debug=bool(cfg.get("debug"))))
-            return None
-        codes.append(0)
-        return result
 
     full_error = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # makes Hydra raise instead of exiting
     logging.raiseExceptions = False  # Hydra prints through logging, which would show a traceback when its reader has left
+    start = hydra.main(version_base="1.3", config_path=str(shipped()), config_name=kind)
     try:
         register_plugins()
-        hydra.main(version_base="1.3", config_path=str(shipped()), config_name=kind)(job)()
+        if not {"-m", "--multirun"} & set(sys.argv):
+            start(job)()
+            return (codes or [0])[0]
+        from vla_train.cli.sweep import sweep
+
+        return sweep(kind, work, lambda: start(job)())
     finally:
         os.environ.pop("HYDRA_FULL_ERROR") if full_error is None else os.environ.update(HYDRA_FULL_ERROR=full_error)
-    return exit_code(codes)
-
-
-def exit_code(codes: list[int]) -> int:
-    """One job's own code; of a sweep 1 if a job failed, unless it was stopped."""
-    stopped = [code for code in codes if code in (75, 130)]
-    if stopped or len(codes) <= 1:
-        return (stopped or codes or [0])[0]
-    return int(any(codes))
 
 
 def report(error: Exception, debug: bool) -> int:

@@ -4,6 +4,7 @@ import re
 import textwrap
 
 from vla_train.config import folders
+from vla_train.config.plugins import problems
 from vla_train.config.targets import GROUPS
 
 MEANING = {
@@ -22,6 +23,7 @@ MEANING = {
     "runtime": "device, threads, precision",
     "tracker": "logs and live view",
     "experiment": "a preset of all of the above",
+    "sweep": "with -m: how its jobs are run, or searched for (pip install 'vla-train[sweep]')",
 }
 
 TRAIN = """\
@@ -33,12 +35,13 @@ It makes or reads demonstrations, trains, evaluates on the way, and writes check
 
 Groups (* is what is taken when you say nothing):
 {groups}
-
+{plugins}
 Keys of the run (all of them: vla-train --cfg job):
   steps=N env_steps=N minutes=M   length of the run; whichever is reached first
   seed=0                          same seed, same machine: same result
   dataset.batch_size=128  optimizer.lr=1e-3  model.width=128  runtime.device=cuda
   resume=outputs/RUN              go on with a run that was stopped
+  sweep.resume=outputs/sweeps/S   with -m: run what is missing of a sweep
   init=outputs/RUN                start from the weights of another run
   debug=true                      show tracebacks
 
@@ -105,7 +108,7 @@ CONFIG_DIR = "  --config-dir DIR      a folder of your own experiment/*.yaml\n" 
 def text(kind: str) -> str:
     """The help of ``vla-train`` or ``vla-eval``."""
     more = MORE.format(kind=kind, config_dir=CONFIG_DIR if kind == "train" else "")
-    return (TRAIN if kind == "train" else EVAL).format(groups=_groups(), more=more)
+    return (TRAIN if kind == "train" else EVAL).format(groups=_groups(), plugins=_plugins(), more=more)
 
 
 def _groups() -> str:
@@ -120,3 +123,10 @@ def _groups() -> str:
         lines.append(f"  {group:<14}{MEANING[group]}")
         lines += textwrap.wrap(" ".join(names) or "(none yet)", width=100, initial_indent=" " * 18, subsequent_indent=" " * 18)
     return "\n".join(lines)
+
+
+def _plugins() -> str:
+    """The packages that brought choices, and what is wrong with those that could not; nothing without plug-ins."""
+    lines = [f"  {package} ({folder.parent})" for package, folder in folders.plugins().items()]
+    lines += [f"  {line}" for problem in problems() for line in textwrap.wrap(problem, 110, subsequent_indent="  ")]
+    return "\n".join(["", "Plug-ins:", *lines, ""]) if lines else ""

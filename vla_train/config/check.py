@@ -104,9 +104,13 @@ def _spoken(rule: str) -> str:
 
 def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     """What each value allows but the values together do not, as far as it can be known without building anything."""
-    if kind != "train":
+    if kind == "policy":
         return []
     found = []
+    if config["sweep"]["resume"] is not None:
+        found.append("sweep.resume goes on with a sweep: give it with -m and the words of the sweep. A run goes on with resume=.")
+    if kind == "eval":
+        return found
     lengths = [config["steps"], config["env_steps"], config["minutes"], config["paradigm"].get("steps")]
     if all(length is None for length in lengths):
         found.append("The run has no length: give steps, env_steps or minutes.")

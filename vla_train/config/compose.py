@@ -9,7 +9,7 @@ from vla_train.config import folders
 from vla_train.config.check import Checker
 from vla_train.config.plugins import clash
 from vla_train.config.schema import Schema, groups_of, plugins_used
-from vla_train.config.targets import GROUPS
+from vla_train.config.targets import GROUPS, PRESETS
 from vla_train.errors import UsageError
 
 if TYPE_CHECKING:
@@ -88,15 +88,15 @@ def _resolved(cfg: "DictConfig") -> dict[str, Any]:
 
 
 def _refuse_foreign_files(path: Sequence[Path]) -> None:
-    """A folder of ``--config-dir`` or ``hydra.searchpath`` may hold experiments, which only set values. A run made with a group's
+    """A folder of ``--config-dir`` or ``hydra.searchpath`` may hold presets, which only set values. A run made with a group's
     file that lies there could never be read back: nothing records the folder, and a checkpoint must not name one."""
     known = {folder.resolve() for folder in folders.search_path()}
     for folder in (folder for folder in path if folder.resolve() not in known):
         mains = [folder / f"{kind}.yaml" for kind in ("train", "eval")]
-        files = [file for group in GROUPS if group != "experiment" for file in sorted((folder / group).glob("*.yaml"))]
+        files = [file for group in GROUPS if group not in PRESETS for file in sorted((folder / group).glob("*.yaml"))]
         if found := [file for file in [*mains, *files] if file.is_file()]:
             raise UsageError(
-                f"{found[0]}: a folder of your own (--config-dir) may hold only experiment/*.yaml, because a run made with other "
-                "files could not be resumed or evaluated. Put them into the configs/ of a plug-in: a package of yours with an "
-                f"entry point of the group {folders.PLUGIN_ENTRY_POINTS}."
+                f"{found[0]}: a folder of your own (--config-dir) may hold only experiment/*.yaml and sweep/*.yaml, because a "
+                "run made with other files could not be resumed or evaluated. Put them into the configs/ of a plug-in: a "
+                f"package of yours with an entry point of the group {folders.PLUGIN_ENTRY_POINTS}."
             )

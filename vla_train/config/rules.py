@@ -45,6 +45,7 @@ RULES: dict[str, str] = {
     "name": "null | str",
     "resume": "null | str",
     "init": "null | str",
+    "sweep.resume": "null | str",
     "every.log": "int >= 0",
     "every.evaluate": "int >= 0",
     "every.save": "int >= 0",

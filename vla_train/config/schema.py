@@ -9,7 +9,7 @@ from typing import Any
 
 from vla_train.config import folders, plugins, rules, words
 from vla_train.config.read import read_yaml
-from vla_train.config.targets import GROUPS, target_problem, targets_in
+from vla_train.config.targets import GROUPS, PRESETS, target_problem, targets_in
 from vla_train.errors import UsageError
 
 JSON = Any
@@ -69,7 +69,7 @@ def _choice_file(group: str, file: Path) -> dict[str, JSON]:
 def plugins_used(choices: Choices) -> list[str]:
     """The plug-ins without which a config of these choices cannot be read. An experiment only sets values, so it counts not."""
     path = folders.search_path()
-    files = [file for group, name in choices.items() if group != "experiment" for file in layers(group, name, path)]
+    files = [file for group, name in choices.items() if group not in PRESETS for file in layers(group, name, path)]
     return sorted({owner for file in files if (owner := folders.owner(file))})
 
 
@@ -102,7 +102,7 @@ class Schema:
         main = folders.shipped() / f"{kind}.yaml"
         content = read_yaml(main) if main.is_file() else {}
         top = {key: value for key, value in content.items() if key not in ("defaults", "hydra")}
-        chosen = {group: name for group, name in choices.items() if group != "experiment"}
+        chosen = {group: name for group, name in choices.items() if group not in PRESETS}
         groups = {group: shipped_group(group, name, path) for group, name in chosen.items()}
         declared = {}
         for group, name in chosen.items():
@@ -126,5 +126,5 @@ class Schema:
 
 def groups_of(kind: str) -> list[str]:
     """The groups that a config of this kind consists of."""
-    every = [group for group in GROUPS if group != "experiment"]
+    every = [group for group in GROUPS if group not in PRESETS]
     return {"train": every, "policy": ["model", "head"]}.get(kind, [])

@@ -30,7 +30,9 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "runtime": (),
     "tracker": ("vla_train.tracking",),
     "experiment": (),
+    "sweep": (),
 }
+PRESETS = ("experiment", "sweep")  # groups without a section of their own: their files only set values
 DOTTED = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 
 

@@ -1,0 +1,85 @@
+"""From the records of a sweep to one row for each setting: the mean over its seeds, with an interval."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vla_train.sweeps.records import JobRecord, settings
+
+SEED = "seed"
+Columns = dict[str, str]  # key -> value, as on the command line
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The jobs that differ by nothing but the seed.
+
+    ``mean`` of their values and ``half``, half the width of its 95 % interval; None without a value, or with fewer than two.
+    """
+
+    columns: Columns
+    jobs: Sequence[JobRecord]
+    metric: str | None
+    mode: str | None
+    values: Sequence[float]
+    mean: float | None
+    half: float | None
+
+    @property
+    def lacking(self) -> int:
+        """How many of its jobs have not finished."""
+        return sum(job.state != "finished" for job in self.jobs)
+
+
+def columns(record: JobRecord) -> Columns:
+    """A job's settings by key."""
+    pairs = (override.partition("=") for override in settings(record.overrides))
+    return {key: value for key, _, value in pairs}
+
+
+def varied(records: Sequence[JobRecord]) -> list[str]:
+    """The keys in which the jobs differ, in the order of the command line."""
+    rows = [columns(record) for record in records]
+    keys = dict.fromkeys(override.partition("=")[0] for record in records for override in record.overrides)
+    return [key for key in keys if any(key in row for row in rows) and len({row.get(key) for row in rows}) > 1]
+
+
+def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
+    """The mean, and half the width of its interval by Student's t; None for fewer than two values.
+
+    Student 1908, "The probable error of a mean".
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, None
+    from vla_train.metrics import student_t  # brings torch, which the parent of other processes does without until now
+
+    return mean, student_t(len(values) - 1, confidence) * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def summarize(records: Sequence[JobRecord]) -> list[Setting]:
+    """One row for each setting, the best first; those without a value last."""
+    groups: dict[tuple[tuple[str, str], ...], list[JobRecord]] = {}
+    for record in records:
+        identity = tuple(item for item in columns(record).items() if item[0] != SEED)
+        groups.setdefault(identity, []).append(record)
+    shown = [key for key in varied(records) if key != SEED]
+    rows = [_setting(jobs, {key: dict(identity).get(key, "") for key in shown}) for identity, jobs in groups.items()]
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+
+    def rank(row: Setting) -> tuple[Any, ...]:
+        if row.mean is None:
+            return (True, 0, 0.0)
+        return (False, metrics.index(row.metric), row.mean if row.mode == "min" else -row.mean)
+
+    return sorted(rows, key=rank)
+
+
+def _setting(jobs: Sequence[JobRecord], shown: Columns) -> Setting:
+    finished = [job for job in jobs if job.state == "finished" and job.value is not None]
+    values = [job.value for job in finished if job.value is not None]
+    mean, half = t_interval(values) if values else (None, None)
+    metric, mode = (finished[0].metric, finished[0].mode) if finished else (None, None)
+    return Setting(shown, jobs, metric, mode, values, mean, half)
