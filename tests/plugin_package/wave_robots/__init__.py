@@ -1,0 +1,1 @@
+"""A user's own package: a paradigm, a dataset and a head."""
