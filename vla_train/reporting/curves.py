@@ -27,7 +27,7 @@ SMOOTHED_FROM, SMOOTHING = 30, 40  # points that a curve needs to be smoothed, a
 LOG_FROM = 6.0  # largest / smallest value from which a positive axis is logarithmic
 FEW = 40  # points that are marked
 
-Curve = tuple[Float[np.ndarray, "n"], Float[np.ndarray, "n"]]
+Curve = tuple[Float[np.ndarray, "_"], Float[np.ndarray, "_"]]  # where, and the values there
 
 
 def draw(groups: Sequence[Group], panels: Sequence[Panel], axis: str, *, dark: bool = False) -> bytes:

@@ -10,6 +10,7 @@ from vla_train.reporting.runs import Run, printable
 WITHOUT_EFFECT = ("name", "output", "resume", "debug", "force_dataset", "tracker.", "plugins")
 SEED = "seed"
 COMMIT = "source commit"
+INCIDENTAL = ("every.", "evaluation.", "checkpoint.", "runtime.", COMMIT)  # change little of what is learned
 ABSENT = "-"
 LONGEST_LABEL = 70  # letters
 
@@ -34,7 +35,7 @@ def settings(run: Run) -> Settings:
     config = dict(run.config)
     choices = config.pop("choices", None)
     flat = _flat(choices) if isinstance(choices, dict) else {}
-    flat |= {key: value for key, value in _flat(config).items() if not _without_effect(key)}
+    flat |= {key: value for key, value in _flat(config).items() if not _under(key, WITHOUT_EFFECT)}
     source = run.record.get("source")
     return flat | ({COMMIT: printable(source.get("commit"))[:10]} if isinstance(source, dict) else {})
 
@@ -83,7 +84,7 @@ def _once(column: Sequence[str]) -> bool:
 def _telling(columns: dict[str, list[str]]) -> dict[str, list[str]]:
     """A few columns whose rows are as distinct as those of all columns together: each time the one that helps most.
 
-    The commit is taken last, for it says the least.
+    What measures a run, and the commit, are taken only where nothing else will do.
     """
     chosen: dict[str, list[str]] = {}
     distinct = 1
@@ -91,7 +92,8 @@ def _telling(columns: dict[str, list[str]]) -> dict[str, list[str]]:
     def rows_with(key: str) -> int:
         return len(set(zip(*chosen.values(), columns[key], strict=True)))
 
-    for candidates in ([key for key in columns if key != COMMIT], [COMMIT] if COMMIT in columns else []):
+    incidental = [key for key in columns if _under(key, INCIDENTAL)]
+    for candidates in ([key for key in columns if key not in incidental], incidental):
         while candidates and rows_with(best := max(candidates, key=rows_with)) > distinct:
             chosen[best] = columns[best]
             distinct = rows_with(best)
@@ -121,5 +123,5 @@ def _shown(value: Any) -> str:
     return printable("null" if value is None else str(value).lower() if isinstance(value, bool) else value)
 
 
-def _without_effect(key: str) -> bool:
-    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in WITHOUT_EFFECT)
+def _under(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or (name.endswith(".") and key.startswith(name)) for name in names)

@@ -48,9 +48,9 @@ def report(paths: Sequence[Path], output: Path | None = None, axis: str = "updat
     light, dark = (draw(grouped, shown, axis, dark=dark) for dark in (False, True))
     page = html(Page(grouped, light, dark, made, [str(error) for error in errors], folder))
     _write(folder, {PICTURE: light, PAGE: page.encode()})
-    _print(tables.standing(grouped), "")
+    _print("final metrics", tables.standing(grouped))
     if len(runs) > 1:
-        _print(tables.differences(grouped), "settings that differ")
+        _print("settings that differ", tables.differences(grouped))
     print(f"curves: {folder / PICTURE}\npage: {folder / PAGE}")
     return errors[0].exit_code if errors else 0
 
@@ -94,7 +94,7 @@ def _tell(errors: Sequence[VlaTrainError]) -> None:
         print(f"error: {error}", file=sys.stderr, flush=True)
 
 
-def _print(table: Table, title: str) -> None:
+def _print(title: str, table: Table) -> None:
     """A table on the terminal; names from elsewhere are text there, never markup."""
     from rich import box
     from rich.console import Console
@@ -103,7 +103,8 @@ def _print(table: Table, title: str) -> None:
 
     if not table.rows:
         return
-    drawn = Drawn(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    print(title)
+    drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.header:
         drawn.add_column(Text(name))
     for row in table.rows:
