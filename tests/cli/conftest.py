@@ -38,6 +38,8 @@ class Workplace:
         if program != "vla-train" or "resume" in named:
             return [str(PROGRAMS / program), *words]
         small = [word for word in (*SMALL, f"output={self.output}") if word.partition("=")[0] not in named]
+        if "dataset=lerobot" in words:  # recordings are as many as they are
+            small = [word for word in small if not word.startswith("dataset.episodes=")]
         return [str(PROGRAMS / program), *words, *small]
 
     def start(self, program: str, *words: str) -> subprocess.Popen[str]:

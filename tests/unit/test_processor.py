@@ -1,5 +1,7 @@
 """The Processor: words to tokens, pictures to size, and the same again from its JSON."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -155,3 +157,34 @@ def test_observation_has_channels_first_and_copies_nothing():
     assert observation.task.tolist() == [0, 0]
     window["top"][1, 2, 5, 6, 0] = 99
     assert observation.images["top"][1, 2, 0, 5, 6] == 99
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ((480, 640), (96, 128)),
+        ((720, 1280), (72, 128)),
+        ((1280, 720), (128, 72)),
+        ((129, 129), (128, 128)),
+        ((128, 96), (128, 96)),
+        ((64, 64), (64, 64)),
+        ((100, 3000), (8, 128)),
+    ],
+)
+def test_auto_keeps_small_cameras_and_the_shape_of_large_ones(given, wanted):
+    spec = replace(SPEC, images={"top": ImageSpec(*given), "grid": ImageSpec(200, 200, 1, "symbols", (6,))})
+    p = Processor(spec, train_tokenizer(INSTRUCTIONS, 400), cameras=None, image_size="auto", max_tokens=16)
+    assert (p.image_specs["top"].height, p.image_specs["top"].width) == wanted
+    assert p.image_specs["grid"] == spec.images["grid"]
+    assert len(p.notes()) == (given != wanted)
+    assert Processor.from_texts(p.texts()).image_specs == p.image_specs
+    if given == (480, 640):
+        assert p.notes() == ["camera top: 640 x 480 pixels are resized to 128 x 96 (model.image_size=auto)"]
+
+
+def test_auto_changes_nothing_for_small_cameras():
+    """Neither what is read nor which frame cache it comes from: results from before there was "auto" stand."""
+    auto, as_given = processor(image_size="auto"), processor()
+    assert auto.cache_key == as_given.cache_key
+    for name, image in auto.resize(images()).items():
+        np.testing.assert_array_equal(image, images()[name])

@@ -96,7 +96,8 @@ def _dataset(
     recorded = json.loads(saved.text("data.json"))
     folder = Path(config["dataset"] or recorded["folder"])
     try:
-        dataset = open_dataset(trained, make_data(trained).open(folder), processor)
+        place = {"output": str(saved.path.resolve().parents[2])}  # where the run lies now, not where a config from elsewhere says
+        dataset = open_dataset(trained | place, make_data(trained).open(folder), processor)
     except DataError as error:
         if config["dataset"]:
             raise

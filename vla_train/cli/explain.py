@@ -7,7 +7,7 @@ from typing import Any
 from vla_train.config import folders, words
 from vla_train.config.compose import compose
 from vla_train.config.read import read_yaml
-from vla_train.config.schema import unknown_choice
+from vla_train.config.schema import load_choice, unknown_choice
 from vla_train.config.targets import GROUPS
 from vla_train.errors import UsageError
 
@@ -18,6 +18,7 @@ def explain(error: Exception, kind: str, overrides: Sequence[str]) -> Exception:
     """The ``UsageError`` for an error of Hydra or OmegaConf, raised from it; any other error as it is."""
     from hydra.errors import HydraException, MissingConfigException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     misused = _misused_group(overrides)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -29,6 +30,8 @@ def explain(error: Exception, kind: str, overrides: Sequence[str]) -> Exception:
         message = misused
     elif match := re.match(r"Ambiguous value for argument '(([^=]+)=(.*))'", str(error)):
         message = f"{match[1]}: several values need a sweep: add -m. If you mean a list, write {match[2]}=[{match[3]}]."
+    elif isinstance(error, YAMLError | UnicodeError) or str(error).startswith("Invalid defaults list"):
+        message = _unreadable_file() or f"a config file cannot be read: {_first_lines(error)}"
     elif isinstance(error, HydraException | OmegaConfBaseException):
         key = re.match(r"Could not (?:override|delete(?: from config)?)[^'\"]*['\"]([^'\"]+)['\"]", str(error))
         message = _unknown_key(key[1], kind, overrides) if key else _first_lines(error)
@@ -51,10 +54,20 @@ def _first_lines(error: Exception) -> str:
 def _missing_file(file: str, text: str, options: Sequence[str]) -> str:
     group, _, choice = file.rpartition("/")
     where = re.match(r"In '([^']+)'", text)
-    source = f" (named in {where[1]}.yaml)" if where and "/" in where[1] else ""
+    source = f", named in {where[1]}.yaml" if where and "/" in where[1] else ""
     if not group:
         return f"There is no config {file}.yaml."
-    return unknown_choice(group, choice, options or folders.choices(group)) + source
+    return unknown_choice(group, choice, options or folders.choices(group), source)
+
+
+def _unreadable_file() -> str | None:
+    """What is wrong with a plug-in's YAML, if any is unreadable; Hydra does not always say which."""
+    for file in (file for folder in folders.search_path()[1:] for file in sorted(folder.glob("*/*.yaml"))):
+        try:
+            read_yaml(file)
+        except UsageError as error:
+            return str(error)
+    return None
 
 
 def _misused_group(overrides: Sequence[str]) -> str | None:
@@ -89,7 +102,13 @@ def _known_config(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
         }
     chosen = [override for override in overrides if override.partition("=")[0] in GROUPS and "," not in override]
     try:
-        return compose(chosen)
+        return compose([*chosen, *_required(chosen)])
     except Exception:  # a second mistake beside the one that is told
         GlobalHydra.instance().clear()
         return compose()
+
+
+def _required(chosen: Sequence[str]) -> list[str]:
+    """Any value for the keys without which these choices do not compose."""
+    pairs = [override.split("=", 1) for override in chosen]
+    return [f"{group}.{key}=given" for group, name in pairs for key, value in load_choice(group, name).items() if value == "???"]
