@@ -24,6 +24,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         raise UsageError(f"{file} is not readable YAML: {_why(error)}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{file} must be lines of key: value, not {words.shown(content)}")
+    if not isinstance(content.get("defaults", []), list):
+        raise UsageError(f"{file}: defaults must be a list, not {words.shown(content['defaults'])}")
     return {str(key): value for key, value in content.items()}
 
 

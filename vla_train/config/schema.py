@@ -78,13 +78,13 @@ def load_choice(group: str, choice: str) -> dict[str, JSON]:
     return deepcopy(shipped_group(group, choice, folders.search_path()))
 
 
-def unknown_choice(group: str, choice: object, known: Sequence[str]) -> str:
-    """The message for ``group=choice`` where there is no such file."""
+def unknown_choice(group: str, choice: object, known: Sequence[str], where: str = "") -> str:
+    """The message for ``group=choice`` where there is no such file; ``where`` tells the place if it is not the command line."""
     more = "".join(f"\n{problem}" for problem in plugins.problems())
     if not known:
-        return f"{group}={words.shown(choice)}: there is no {group} to choose yet.{more}"
+        return f"{group}={words.shown(choice)}{where}: there is no {group} to choose yet.{more}"
     hint = words.did_you_mean(str(choice), known)
-    return f"{group}={words.shown(choice)}: there is no such {group}.{hint} Choices: {', '.join(known)}.{more}"
+    return f"{group}={words.shown(choice)}{where}: there is no such {group}.{hint} Choices: {', '.join(known)}.{more}"
 
 
 @dataclass(frozen=True)
