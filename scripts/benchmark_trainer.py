@@ -20,6 +20,7 @@ import torch
 
 from vla_train import config as configuration
 from vla_train.build import objects
+from vla_train.diagnostics import NoDiagnostics
 from vla_train.optim import Average, Progress, rate_share
 from vla_train.seeds import seed_everything
 from vla_train.sources.dataset import DatasetSource
@@ -108,6 +109,7 @@ def ours(setting: Setting) -> tuple[float, list[float], float]:
             limits=Limits(steps=setting.updates),
             every=Every(log=20, evaluate=0, save=0),
             choice=Choice("success", "max", 0),
+            watcher=NoDiagnostics(),
             texts={},
             keep=1,
             device=torch.device("cpu"),

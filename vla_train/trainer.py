@@ -16,7 +16,7 @@ from vla_train.meter import Meter, Rates, memory_gb
 from vla_train.optim import Average, Progress
 from vla_train.paradigms.base import Paradigm
 from vla_train.rollouts import Agent
-from vla_train.spec import Continual, Curriculum, Evaluator, Report, Stage, StateDict
+from vla_train.spec import Continual, Curriculum, Evaluator, Report, Stage, StateDict, Watcher
 from vla_train.tracking.tracker import Tracker
 from vla_train.types import Struct
 
@@ -113,6 +113,7 @@ class Trainer:
     limits: Limits
     every: Every
     choice: Choice
+    watcher: Watcher
     texts: dict[str, str]
     keep: int
     device: torch.device
@@ -138,6 +139,7 @@ class Trainer:
         """
         try:
             while not self.finished() and (stage := self.curriculum.stage()) is not None:
+                self.watcher.began(stage.name)
                 self.source = self.continual.wrap(self.sources(stage))
                 if self._source_state is not None:
                     self.source.load_state_dict(self._source_state)
@@ -149,6 +151,7 @@ class Trainer:
                     self.counters.stage_step = 0
             self._log()
             self._evaluate()
+            self.watcher.ended(self.counters.step, self.make_agent(self.average.policy))
             self._save()
         except Interrupted as stop:
             self._save()
@@ -215,6 +218,7 @@ class Trainer:
         row |= {"samples": float(self.counters.samples), "minutes": self.counters.seconds / 60}
         gradient_steps = sum(optimizer.gradient_steps for optimizer in self.paradigm.optimizers.values())
         row["gradient_steps"] = float(gradient_steps)
+        row |= self.watcher.logged(self.counters.step, row)
         self.tracker.write(self.counters.step, row)
         self._rates.start(self.counters.step, self.counters.samples)
 
@@ -233,6 +237,7 @@ class Trainer:
         self.report = report
         self.curriculum.observe(report)
         self._track(report)
+        self.tracker.write(counters.step, self.watcher.evaluated(counters.step, agent, report.metrics))
         counters.evaluated_step = counters.step
         self._saved_step = -1  # what follows is worth saving even where this step's weights stand already
         value = report.metrics.get(self.choice.best)
@@ -283,6 +288,8 @@ class Trainer:
             "curriculum": self.curriculum.state_dict(),
             "continual": self.continual.state_dict(),
             "meter": self._meter.state_dict(),
+            "watcher": self.watcher.state_dict(),
+            "report": None if self.report is None else [self.report.metrics, self.report.not_applicable],
             "random": checkpoint.random_state(),
         }
 
@@ -301,5 +308,10 @@ class Trainer:
         self.continual.load_state_dict(state["continual"])
         self._rates.start(self.counters.step, self.counters.samples)
         self._meter.load_state_dict(state["meter"])
+        if state.get("watcher"):  # an older checkpoint has none, nor one of a run that nobody watched
+            self.watcher.load_state_dict(state["watcher"])
+        if state.get("report"):
+            metrics, not_applicable = state["report"]
+            self.report = Report(metrics, not_applicable=not_applicable)
         checkpoint.set_random_state(state["random"])
         self._saved_step = self.counters.step

@@ -26,6 +26,13 @@ def weights(run: Path) -> dict[str, bytes]:
     return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
 
 
+def report(run: Path) -> dict:
+    """What report.json says, but for how long things took."""
+    content = json.loads((run / "report.json").read_text())
+    metrics = {name: value for name, value in content["metrics"].items() if "latency" not in name}
+    return {"metrics": metrics, "not_applicable": content["not_applicable"], "diagnostics": content["diagnostics"]}
+
+
 def reached(step: int):
     def when(run: Path) -> bool:
         path = run / "metrics.jsonl"
@@ -51,6 +58,7 @@ def test_stopped_and_resumed_equals_uninterrupted(workplace, uninterrupted, sign
     workplace.run("vla-train", f"resume={run}")
     assert weights(run) == weights(uninterrupted)
     assert learned(run) == learned(uninterrupted)
+    assert report(run) == report(uninterrupted)
     assert [row["step"] for row in rows(run)] == list(range(1, 25)), "each step stands once"
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from vla_train import checkpoint
 from vla_train.continual.finetune import FineTune
 from vla_train.curricula import SingleStage
+from vla_train.diagnostics import NoDiagnostics
 from vla_train.errors import NumericError, UsageError
 from vla_train.optim import Average, Optimizer, Progress
 from vla_train.paradigms.base import Paradigm
@@ -79,6 +80,7 @@ def make_trainer(run: Path, *, scores=(), limits=Limits(steps=10), patience=0, e
         limits=limits,
         every=Every(log=log, evaluate=evaluate, save=3),
         choice=Choice("score", "max", patience),
+        watcher=NoDiagnostics(),
         texts={},
         keep=2,
         device=torch.device("cpu"),

@@ -29,13 +29,14 @@ from vla_train.build.objects import (
 )
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.errors import CheckpointError
+from vla_train.diagnostics import Diagnostics, NoDiagnostics, WatchedAgent
+from vla_train.errors import CheckpointError, NumericError
+from vla_train.evaluation.report import write_report
 from vla_train.models.policy import Policy
 from vla_train.optim import Average, Progress
 from vla_train.processor import Processor
-from vla_train.rollouts import Agent
 from vla_train.seeds import seed_everything
-from vla_train.spec import Evaluator, Spec, Stage
+from vla_train.spec import Evaluator, Report, Spec, Stage
 from vla_train.tracking.console import Console
 from vla_train.tracking.tracker import Tracker
 from vla_train.trainer import Choice, Every, Trainer
@@ -127,6 +128,7 @@ def _train(
     resume_step = None if saved is None else saved.step
     tracker = Tracker(run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=resume_step)
     stack.callback(tracker.close)
+    watcher = Diagnostics(paradigm, learner.dataset, console.message) if config["diagnostics"] else NoDiagnostics()
     trainer = Trainer(
         run=run,
         paradigm=paradigm,
@@ -135,12 +137,13 @@ def _train(
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,
-        make_agent=functools.partial(Agent, processor=learner.processor, device=settings.device),
+        make_agent=functools.partial(WatchedAgent, processor=learner.processor, device=settings.device, seen=watcher.world),
         tracker=tracker,
         progress=progress,
         limits=limits,
         every=Every(**config["every"]),
         choice=choice,
+        watcher=watcher,
         texts=_texts(learner),
         keep=config["checkpoint"]["keep"],
         device=settings.device,
@@ -149,10 +152,23 @@ def _train(
         trainer.load_state_dict(saved.policy(), saved.training(), str(saved.path))
         _tell_length(trainer, before, console)
     console.start(limits.steps, trainer.counters.step)
-    report = trainer.train()
+    try:
+        report = trainer.train()
+    except NumericError:
+        _write_report(trainer, watcher.section(), config)  # its diagnostics may say why
+        raise
+    _write_report(trainer, watcher.section(), config)
     metrics = {} if report is None else report.metrics
     record.finish("finished", metrics=metrics, best=trainer.counters.best, steps=trainer.counters.step)
     return {"run": str(run), "metrics": metrics, "best": trainer.counters.best, "best_metric": choice.best, "mode": choice.mode}
+
+
+def _write_report(trainer: Trainer, diagnostics: Config, config: Config) -> None:
+    """The run's own report.json: what its last evaluation measured, and what was noticed while it learned."""
+    last = trainer.report or Report(metrics={}, not_applicable={"evaluation": "none was made (every.evaluate, evaluation)"})
+    report = Report(last.metrics, not_applicable=last.not_applicable, sections={"diagnostics": diagnostics})
+    facts = {"run": str(trainer.run), "step": trainer.counters.step, "seeds": "validation", **config["evaluation"]}
+    write_report(trainer.run, report, facts)
 
 
 def _open_run(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, stack: ExitStack) -> Path:

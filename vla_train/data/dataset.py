@@ -67,6 +67,11 @@ class DemonstrationDataset:
         return self._columns.action
 
     @property
+    def states(self) -> np.ndarray:
+        """float32 [n, s]: the recorded state of every frame."""
+        return self._columns.state
+
+    @property
     def episode_of(self) -> np.ndarray:
         """int64 [n]: the number of every frame's episode."""
         return np.repeat(np.arange(self.num_episodes), np.diff(self._columns.starts))
