@@ -147,7 +147,8 @@ def cut(folder):
 
 
 def playlist(folder):
-    (folder / video(1)).write_text(f"#EXTM3U\n#EXTINF:1,\n{folder / video(0)}\n")
+    """FFmpeg, left to guess, would open the file that it names."""
+    (folder / video(1)).write_text("ffconcat version 1.0\nfile episode_000000.mp4\n")
 
 
 def smaller(folder):
