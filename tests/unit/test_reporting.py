@@ -1,6 +1,5 @@
 """What a report reads of runs, and how it tells them apart."""
 
-import json
 import math
 import os
 
@@ -11,6 +10,7 @@ from vla_train.errors import DataError, UsageError
 from vla_train.reporting import tables
 from vla_train.reporting.runs import Run, find, read
 from vla_train.reporting.settings import differing, groups, settings
+from vla_train.sweeps.records import JobRecord, SweepFolder
 
 
 def runs(folder, **named):
@@ -91,12 +91,10 @@ def test_runs_are_found_by_folder_checkpoint_parent_and_sweep(tmp_path):
     for path in (first, first / "checkpoints" / "last", step, first / "checkpoints"):
         assert find([path]) == ([first], [])
     assert find([tmp_path / "outputs", second, first]) == ([first, second], [])
-    jobs = tmp_path / "sweep" / "jobs"
-    jobs.mkdir(parents=True)
-    (tmp_path / "sweep" / "sweep.json").write_text("{}")
-    for number, name in ((1, "first"), (0, "second")):
-        (jobs / f"{name}.json").write_text(json.dumps({"number": number, "run": f"../outputs/{name}"}))
-    (jobs / "failed.json").write_text(json.dumps({"number": 2, "run": None}))
+    sweep = SweepFolder(tmp_path / "sweep")
+    sweep.start("vla-train", ["-m", "seed=0,1,2"])
+    for number, run in enumerate(("../outputs/second", "../outputs/first", None)):  # the last failed before it had one
+        sweep.write(JobRecord(number, [f"seed={number}"], run=run))
     found, errors = find([tmp_path / "sweep"])
     assert ([path.resolve() for path in found], errors) == ([second, first], [])
 

@@ -181,6 +181,14 @@ def test_a_page_tells_findings_evaluations_and_what_was_not_logged(tmp_path):
     assert any(word.startswith("run: the loss is not finite") for word in words)
 
 
+def test_what_only_some_runs_lack_is_told_in_words(tmp_path):
+    run = read(toy_runs.write(tmp_path / "run"))
+    recorded = read(toy_runs.write(tmp_path / "recorded", toy_runs.rows(1), choices__environment="none"))
+    words = Parsed(page([run, recorded], tmp_path / "page")).words
+    assert "recorded: no success in evaluation: recorded data without an environment to succeed in" in words
+    assert not any(word.startswith("run: no ") for word in words)
+
+
 def test_a_report_overwrites_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run, other = toy_runs.write(tmp_path / "run"), toy_runs.write(tmp_path / "other", seed=1)

@@ -10,6 +10,7 @@ from pathlib import Path
 from vla_train.reporting import tables
 from vla_train.reporting.curves import CROWD, css
 from vla_train.reporting.evaluations import diagnostics, embedded, evaluations, last_video, link
+from vla_train.reporting.panels import ALWAYS
 from vla_train.reporting.runs import Run, printable
 from vla_train.reporting.settings import Group
 from vla_train.reporting.tables import Table
@@ -103,8 +104,11 @@ def _items(items: Iterable[str]) -> str:
 
 def _notes(page: Page) -> str:
     notes = [escape(problem) for problem in page.problems]
+    logged = set().union(*(run.metrics for run in page.runs))  # what no run has is told in its panel
     for run in page.runs:
         told = [*run.notes] + ([run.outcome] if len(run.outcome) > tables.OUTCOME_LETTERS else [])
+        lacking = [panel for panel in ALWAYS if panel.metric not in run.metrics and panel.metric in logged]
+        told += [f"no {panel.title}: {run.why_not(panel.metric)}" for panel in lacking]
         notes += [escape(f"{run.name}: {note}") for note in told]
     return _section("Notes", _items(notes))
 
