@@ -284,6 +284,33 @@ def test_shell_completion_knows_choices_and_keys():
     assert process("-sc", "query=bash", env=environment).stdout.split() == ["model=film_cnn", "model=transformer"]
 
 
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("vla-train runtime.precision=", ["auto", "fp32", "bf16"]),
+        ("vla-train seed=1 model=transformer model.stem=f", ["film_conv"]),
+        ("vla-train tracker.tensorboard=", ["true", "false"]),
+        ("vla-train dataset=babyai environment.view=", ["rgb", "symbolic"]),
+        ("vla-eval seeds=", ["test", "validation"]),
+    ],
+)
+def test_shell_completion_offers_the_words_of_a_rule(program, capsys, monkeypatch, line, words):
+    monkeypatch.setenv("COMP_LINE", line)
+    assert program("-sc", "query=bash", kind=line[4:].split()[0]) == 0
+    key = line.split()[-1].partition("=")[0]
+    assert capsys.readouterr().out.split() == [f"{key}={word}" for word in words]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("vla-train model.width=", ["model.width=64"]), ("vla-train runtime.p", ["runtime.precision="]), ("vla-train no.such=", [])],
+)
+def test_shell_completion_leaves_the_rest_to_hydra(program, capsys, monkeypatch, line, words):
+    monkeypatch.setenv("COMP_LINE", line)
+    assert program("-sc", "query=bash") == 0
+    assert capsys.readouterr().out.split() == words
+
+
 def test_a_reader_that_leaves_is_no_error():
     script = f"{sys.executable} -m vla_train.cli.train --cfg job | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)

@@ -136,9 +136,8 @@ def test_a_policy_of_a_plugins_model_needs_the_package(documented):
 
 def test_what_the_page_writes_keeps_the_contracts(place, documented):
     printed = place.run(blocks("bash")["in a clone of vla-train"], cwd=ROOT)
-    passed = [int(count) for count in re.findall(r"(\d+) passed", printed)]
-    assert len(passed) == 2
-    assert min(passed) >= 8
+    (passed,) = re.findall(r"(\d+) passed", printed)
+    assert int(passed) > 40  # 6 of the paradigm, more than 30 of the model, 3 of each config
 
 
 def test_every_block_of_the_page_is_run():

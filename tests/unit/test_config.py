@@ -82,6 +82,7 @@ def test_several_mistakes_are_told_at_once():
         (["paradigm.steps=null"], "no length"),
         (["resume=a", "init=b"], "exclude each other"),
         (["environment.min_objects=9"], "above max_objects"),
+        (["optimizer.micro_batches=65"], "optimizer.micro_batches=65 is above dataset.batch_size=64"),
         (["model.width=66"], "model.width=66 must be a multiple of model.num_heads=4"),
         (["dataset.start=999999000", "dataset.episodes=1001"], "beyond the 1000000000 training seeds"),
     ],

@@ -46,6 +46,12 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
     if wrong := [word for word in words if word.startswith("-") and word.partition("=")[0] not in OPTIONS]:
         print(f"error: {wrong[0]}: there is no such option. Settings are written without dashes: key=value.", file=sys.stderr)
         return UsageError.exit_code
+    if {"-sc", "--shell-completion"} & set(words) and (line := os.environ.get("COMP_LINE")):
+        from vla_train.cli.completion import offered
+
+        if found := offered(kind, line):
+            print("\n".join(found))
+            return 0
     sys.argv[1:] = options_first(words)
     debug = any(word.lower() == "debug=true" for word in words)
     with stopping.handlers():

@@ -81,7 +81,7 @@ def _misused_group(overrides: Sequence[str]) -> str | None:
 
 
 def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
-    config = _known_config(kind, overrides)
+    config = known_config(kind, overrides)
     group = key.partition(".")[0]
     known = [*words.keys(config), *(GROUPS if kind == "train" else ())]
     place = f"{group}={config['choices'][group]}" if group in config.get("choices", {}) else f"vla-{kind}"
@@ -91,7 +91,7 @@ def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
     return f"{key}: {place} has no such key.{hint}{listed}"
 
 
-def _known_config(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
+def known_config(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
     """What would have been composed from the group choices alone: its keys are the known ones."""
     from hydra.core.global_hydra import GlobalHydra
 
