@@ -51,6 +51,19 @@ def test_the_state_that_an_action_is_about_is_known_although_it_is_no_input(tmp_
     assert reference[5:7, 1:].tolist() == [[9, 1], [10, 0]]
 
 
+def test_parts_of_a_column_can_be_chosen_by_the_names_that_gr00t_gives_them(tmp_path):
+    parts = {
+        "action": {"y": {"start": 1, "end": 2, "original_key": "action.arm"}, "arm": {"start": 0, "end": 1}},
+        "state": {"y": {"start": 1, "end": 2, "original_key": "state.arm"}},
+    }
+    (write_v21(tmp_path) / "meta/modality.json").write_text(json.dumps(parts))
+    reader = open_reader(tmp_path, Choice(cameras=(), state=(), action=("action.y", "action.arm")))
+    columns = reader.columns()
+    assert reader.metadata.spec.action.names == ("action.y.0", "action.arm.0", "action.arm.1"), "a column stays a column"
+    assert columns.action[6:8].tolist() == [[-1, 11, -1], [-2, 12, -2]]
+    assert columns.reference[6:8].tolist() == [[0, 10, 0], [-1, 11, -1]]
+
+
 def test_version_2_0_is_read_too(tmp_path):
     assert seen(open_reader(write_v21(tmp_path, version="v2.0"), ARM)) == NUMBERS
 
@@ -103,6 +116,7 @@ def test_opaque_columns_are_never_read(tmp_path, monkeypatch):
         ),
         (Choice(state=(), action=("action.army",)), r"no column 'action.army' \(dataset.action\). Did you mean action.arm\?"),
         (Choice(state=("what",), action=("action.arm",)), r"no column 'what' .*can be chosen:\n  action.\*: arm \(2\), grip"),
+        (Choice(state=("action.arm",), action=("action.arm",)), "both name 'action.arm': a policy must not be told"),
         (Choice(cameras=("tip",), state=(), action=("action.arm",)), r"no camera 'tip'. Did you mean top\? It has top, wrist"),
     ],
 )
@@ -214,6 +228,15 @@ DAMAGES = {
     "a path from the root": (info(video_path="/etc/{video_key}"), "video_path is '/etc/.*names no file inside"),
     "a path that asks": (info(video_path="{video_key.__class__}"), "declares the camera 'top', but has no files"),
     "a field that is none": (info(data_path="{who}.parquet"), "data_path is '{who}.parquet', which names no file inside"),
+    "parts that are not there": (
+        line("modality.json", '{"action": {"all": {"start": 0, "end": 3, "original_key": "action.arm"}}}'),
+        "'action.all' is said to be 0 to 3 of 'action.arm', which has 2 numbers",
+    ),
+    "parts without an end": (
+        line("modality.json", '{"action": {"all": {"start": 0}}}'),
+        r"modality.json cannot be read \('end'\)",
+    ),
+    "parts of nothing": (line("modality.json", "[]"), "modality.json cannot be read"),
     "no path": (info(data_path=7), "data_path is 7, which names no file inside"),
 }
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from vla_train.data import choice as choosing
 from vla_train.data import lerobot_layout as layout
+from vla_train.data import modality
 from vla_train.data.choice import Choice
 from vla_train.data.images import decode_image
 from vla_train.data.lerobot_info import image_spec, spec_of
@@ -42,7 +43,9 @@ class LeRobotReader:
     def __init__(self, folder: Path, parts: Parts, choice: Choice):
         self.folder, self._parts = folder, parts
         self.notes: list[str] = []
-        self._features: dict[str, layout.Feature] = parts.info["features"]
+        declared: dict[str, layout.Feature] = parts.info["features"]
+        self._slices = modality.parts_of(folder, declared)
+        self._features = declared | modality.as_features(self._slices, declared)
         self._tables = parts.tables
         self._starts = self._checked_starts(parts.episodes)
         noted = spec_of(parts.info, folder)
@@ -189,10 +192,13 @@ class LeRobotReader:
         for name in names:
             if name not in self._features:
                 raise self._error(f"info.json names no feature {name!r} (it has {sorted(self._features)})")
+        whole = {self._slices[name].column if name in self._slices else name for name in names}
         try:
-            return self._tables.numbers({name: self._features[name]["shape"][0] for name in names})
+            numbers = self._tables.numbers({name: self._features[name]["shape"][0] for name in sorted(whole)})
         except SizesDiffer as error:
             raise self._error(self._sizes_in_words(error)) from None
+        parts = {name: self._slices[name] for name in names if name in self._slices}
+        return numbers | {name: numbers[part.column][:, part.start : part.end] for name, part in parts.items()}
 
     def _sizes_in_words(self, error: SizesDiffer) -> str:
         """Which episodes hold rows of which size."""
