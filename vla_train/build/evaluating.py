@@ -19,6 +19,7 @@ from vla_train.build.objects import (
     open_dataset,
 )
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.diagnostics import FromCheckpoint, lines
 from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report
@@ -58,6 +59,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         progress=console.progress,
         single_row_calls=SINGLE_ROW_CALLS,
     )
+    evaluators.append(FromCheckpoint(dataset, reason, saved.path.parent.parent))
     for evaluator in evaluators:
         report = report.merged(evaluator(agent))
     console.close()
@@ -67,6 +69,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     facts |= {"seeds": config["seeds"], **changes, **used}
     paths = write_report(folder, report, facts, fps=max(processor.spec.rate, 4.0))  # slower is tiresome
     print_report(report)
+    print("\n".join(lines(report.sections["diagnostics"])))
     for name, path in paths.items():
         print(f"{name}: {path}")
     return {"report": str(paths["report"]), "metrics": report.metrics}

@@ -14,7 +14,7 @@ from vla_train.optim import Optimizer
 
 WINDOW = 10  # logged updates that are looked at together; one alone is noise
 KEPT = 200  # logged gradient norms whose median is the ordinary one
-FAINT = 1e-3  # vanishing: gradient norm over weight norm is this share of what the run's median group has
+FAINT = 1e-5  # vanishing: gradient norm over weight norm is this share of what the median group has; healthy ones reach 1e-3
 BURST = 100.0  # exploding: this many times the ordinary norm, and more than the norm of all weights
 
 Flow = dict[str, tuple[float, float]]  # layer group -> norms of its gradient and of its weights
@@ -97,8 +97,8 @@ def _flow(gradients: Tensor, parameters: list[nn.Parameter], groups: list[str]) 
 def judge_flow(flows: list[Flow]) -> Verdict:
     """Groups without any gradient in all of the readings, and groups whose gradient is faint beside their weights.
 
-    Adam's steps do not depend on a gradient's size, but one a thousand times fainter than its neighbours' is mostly rounding and
-    noise of the layers above.
+    Adam's steps do not depend on a gradient's size, but one a hundred thousand times fainter than its neighbours' has lost what
+    it was to say: it is rounding, and Adam's epsilon.
     """
     groups = list(flows[-1])
     norms = np.array([[flow[group][0] for group in groups] for flow in flows])

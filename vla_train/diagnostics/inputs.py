@@ -4,6 +4,7 @@ from vla_train.diagnostics.finding import Finding, Verdict
 from vla_train.diagnostics.probe import Probed
 
 DEAD = 0.01  # of what all inputs together bring: an input whose exchange costs less is not looked at
+FAINT, NOISE = 0.05, 2.0  # also one that costs less than this share and less than so many of its standard errors
 SIGNIFICANT = 3.0  # standard errors by which the inputs must help before anything is said about one of them
 GAIN = 0.05  # of the blind loss: a policy that gains less has not left the level of predicting without looking
 
@@ -19,21 +20,36 @@ def judge_inputs(probed: Probed) -> Verdict:
         return Verdict(not_applicable={"inputs": reason})
     verdict = Verdict()
     for place, measured in judged["inputs"].items():
-        if measured is None:
+        if measured is None and not _constant(place, judged, verdict):
             verdict.not_applicable[f"inputs/{place}"] = f"it never varies over the {words} frames"
-            continue
-        if measured["gain"] <= 0:
+        elif measured is not None and measured["gain"] <= 0:
             verdict.not_applicable[f"inputs/{place}"] = f"it varies over too few {words} frames"
-            continue
-        share = measured["cost"] / measured["gain"]
-        verdict.figures[f"inputs/{place}"] = share
-        if share < DEAD:
-            message = (
-                f"the policy does not look at the {place}: with that of other frames its {words} loss rises by only "
-                f"{100 * share:.1f} % of what all inputs bring. Check that it reaches the model and is right in the data"
-            )
-            verdict.findings.append(Finding("dead_input", "warning", place, share, DEAD, message))
+        elif measured is not None:
+            _looked_at(place, words, measured, verdict)
     return verdict
+
+
+def _looked_at(place: str, words: str, measured: Probed, verdict: Verdict) -> None:
+    share, noise = measured["cost"] / measured["gain"], measured["error"] / measured["gain"]
+    verdict.figures[f"inputs/{place}"] = share
+    if share < DEAD or (share < FAINT and share < NOISE * noise):
+        message = (
+            f"the policy does not look at the {place}: with that of other frames its {words} loss rises by only "
+            f"{100 * share:.1f} % of what all inputs bring. Check that it reaches the model and is right in the data"
+        )
+        verdict.findings.append(Finding("dead_input", "warning", place, share, DEAD, message))
+
+
+def _constant(place: str, judged: Probed, verdict: Verdict) -> bool:
+    """What never varies is no fault of the policy, unless it should: the picture of a camera, and texts that were different."""
+    if place == "instruction" and judged["told"] > 1:
+        message = f"{judged['told']} different instructions are cut before they differ: raise model.max_tokens"
+    elif place.startswith("camera"):
+        message = f"{place} shows the same picture in every frame: it is covered, or was not recorded"
+    else:
+        return False
+    verdict.findings.append(Finding("dead_input", "warning", place, 0.0, DEAD, message))
+    return True
 
 
 def judge_stagnation(probed: Probed) -> Verdict:

@@ -36,5 +36,6 @@ class Data:
         return joined([judge_inputs(probed), judge_stagnation(probed), judge_predicted(self._action, probed)])
 
 
-def without_data(checks: tuple[str, ...] = CHECKS, reason: str = "there are no demonstrations") -> Verdict:
-    return Verdict(not_applicable=dict.fromkeys(checks, reason))
+def without_data(reason: str = "there are no demonstrations") -> Verdict:
+    """Of all that needs demonstrations."""
+    return Verdict(not_applicable=dict.fromkeys(CHECKS, reason))

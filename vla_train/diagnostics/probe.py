@@ -25,8 +25,8 @@ class Probe:
     is fixed too. Neither the run's random state nor the policy's mode is changed.
 
     ``__call__`` returns for "held_out" and "training" (those that have frames) the mean ``loss`` as it is, ``blind`` (all inputs
-    of another frame) and the standard ``error`` of their difference; for the first of the two also ``inputs`` (see ``_inputs``)
-    and ``actions`` (see ``_actions``).
+    of another frame) and the standard ``error`` of their difference; for the first of the two also ``inputs`` (see ``_inputs``),
+    how many different instructions were ``told``, and ``actions`` (see ``_actions``).
     """
 
     def __init__(self, dataset: DemonstrationDataset) -> None:
@@ -50,6 +50,7 @@ class Probe:
             }
             if not found:
                 measured["inputs"] = _inputs(agent, batch, donor, intact, gain)
+                measured["told"] = len(set(self._dataset.instructions))
                 measured["actions"] = _actions(agent, batch)
             found[name] = measured
         return found
@@ -69,8 +70,8 @@ def _losses(agent: Any, batch: Demonstration) -> Float[Tensor, "n"]:
 def _inputs(
     agent: Any, batch: Demonstration, donor: Int[Tensor, "n"], intact: Float[Tensor, "n"], gain: Float[Tensor, "n"]
 ) -> dict[str, Any]:
-    """For each input that differs between a frame and its donor: the mean ``cost`` of exchanging it, over those frames, beside
-    the ``gain`` that all inputs together bring there. None for an input that never differs."""
+    """For each input that differs between a frame and its donor: the mean ``cost`` of exchanging it, over those frames, and its
+    standard ``error``, beside the ``gain`` that all inputs together bring there. None for an input that never differs."""
     found: dict[str, Any] = {}
     for name, exchanged in _exchanges(batch.observation, donor):
         changed = _changed(name, batch.observation, exchanged)
@@ -78,8 +79,9 @@ def _inputs(
             found[name] = None
             continue
         chosen = changed.cpu()
-        losses = _losses(agent, replace(batch, observation=exchanged)[changed])
-        found[name] = {"cost": float((losses - intact[chosen]).mean()), "gain": float(gain[chosen].mean())}
+        costs = _losses(agent, replace(batch, observation=exchanged)[changed]) - intact[chosen]
+        error = float(costs.std() / len(costs) ** 0.5)
+        found[name] = {"cost": float(costs.mean()), "error": error, "gain": float(gain[chosen].mean())}
     return found
 
 
