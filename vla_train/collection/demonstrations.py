@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,31 +25,31 @@ RECIPE = 1  # of the way in which episodes are made and recorded: raise it when 
 ROWS = 64  # environments that play side by side; a dataset does not depend on it
 
 
-@dataclass(frozen=True)
 class Demonstrations:
     """A ``dataset`` config: which demonstrations there shall be, and how training reads them.
 
-    ``episodes`` seeds of the training range from ``start`` on are played by the expert; those that it fails are left out.
-    ``noise`` disturbs what is executed, never what is recorded (``collection/noise.py``). ``path`` names a dataset that exists
-    already. ``level`` and ``view`` reach the environment through its own config; ``batch_size``, ``history``, ``chunk`` and
-    ``validation`` are for the reader: none of these six is part of the recipe.
+    ``episodes`` seeds of the training range from ``start`` on are played by the expert, or, if that is None, ``per_task`` for
+    each task of an environment whose seeds take tasks in turn; those that it fails are left out. ``noise`` disturbs what is
+    executed, never what is recorded (``collection/noise.py``). ``path`` names a dataset that exists already. ``others`` are for
+    the reader (``batch_size``, ``history``, ``chunk``, ``validation``) or reach the environment through its own config
+    (``level``, ``benchmark``): they are no part of the recipe.
     """
 
-    episodes: int
-    noise: float = 0.0
-    start: int = 0
-    path: str | None = None
-    batch_size: int = 128
-    history: int = 1
-    chunk: int = 1
-    validation: float = 0.05
-    level: str | None = None
-    view: str | None = None
+    def __init__(
+        self,
+        episodes: int | None = None,
+        noise: float = 0.0,
+        start: int = 0,
+        path: str | None = None,
+        per_task: int | None = None,
+        **others: Any,
+    ) -> None:
+        self.episodes, self.noise, self.start, self.path, self.per_task = episodes, noise, start, path, per_task
 
     def ensure(
         self, make_environment: Callable[..., Environment] | None, settings: Mapping[str, Any], *, output: Path, name: str
     ) -> Path:
-        """The dataset's folder, ``<output>/datasets/<name>[-<level>]-<fingerprint>``, made if it is not there.
+        """The dataset's folder, ``<output>/datasets/<name>[-<environment's name>]-<fingerprint>``, made if it is not there.
 
         ``make_environment(num_envs)`` makes the environments; ``settings`` are the parameters (JSON) that decide what they show.
         A run that finds another one making the same dataset waits for it. An interrupted one leaves nothing that could be
@@ -66,18 +65,17 @@ class Demonstrations:
             return Path(self.path)
         if make_environment is None:
             raise UsageError("demonstrations need an environment whose expert makes them: choose one, or set dataset.path")
-        self._check_seeds()
         with closing(make_environment(1)) as environment:  # one is enough to see which dataset it is
             if "expert" in environment.not_applicable:
                 reason = environment.not_applicable["expert"]
                 raise UsageError(f"this environment has no expert ({reason}); set dataset.path to demonstrations that exist")
             recipe = self.recipe(environment, settings)
-        words = [name, *([self.level] if self.level else []), fingerprint(recipe)]
+            words = [name, *([environment.name] if hasattr(environment, "name") else []), fingerprint(recipe)]
         folder = output / "datasets" / "-".join(words)
         if not folder.is_dir():
             with _writing(folder), _lock(folder):
                 if not folder.is_dir():  # else another run has just made it
-                    with closing(make_environment(min(ROWS, self.episodes))) as environment:
+                    with closing(make_environment(min(ROWS, recipe["episodes"]))) as environment:
                         self._make(environment, recipe, folder)
         return folder
 
@@ -85,14 +83,18 @@ class Demonstrations:
         """The demonstrations in a folder that ``ensure`` gave."""
         return open_reader(folder)
 
-    def _check_seeds(self) -> None:
-        """Demonstrations come from training seeds alone: what is evaluated has never been seen."""
+    def _count(self, environment: Environment) -> int:
+        """How many seeds are played: training seeds alone, as what is evaluated must never have been seen."""
         last = len(seeds.RANGES["train"])
-        if self.episodes < 1 or self.start < 0 or self.start + self.episodes > last:
+        episodes = self.episodes
+        if episodes is None:
+            episodes = (self.per_task or 0) * len(environment.io_spec.tasks)
+        if episodes < 1 or self.start < 0 or self.start + episodes > last:
             raise UsageError(
-                f"dataset.start={self.start} and dataset.episodes={self.episodes} ask for seeds that are not training seeds: "
+                f"dataset.start={self.start} and dataset.episodes={episodes} ask for seeds that are not training seeds: "
                 f"let start be 0 or more, episodes 1 or more, and their sum at most {last:,}"
             )
+        return episodes
 
     def recipe(self, environment: Environment, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that decides what the frames are, and nothing else."""
@@ -103,7 +105,7 @@ class Demonstrations:
             "version": getattr(kind, "version", 0),
             "stage": environment.stage,
             "settings": {key: settings[key] for key in sorted(settings)},
-            "episodes": self.episodes,
+            "episodes": self._count(environment),
             "noise": float(self.noise),
             "start": self.start,
         }
@@ -119,15 +121,16 @@ class Demonstrations:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        kept = self.episodes - dropped
-        print(f"{folder}: {kept:,} demonstrations; the expert failed in {dropped:,} of {self.episodes:,}", file=sys.stderr)
+        kept = recipe["episodes"] - dropped
+        print(f"{folder}: {kept:,} demonstrations; the expert failed in {dropped:,} of {recipe['episodes']:,}", file=sys.stderr)
 
     def _record(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> int:
         """Write the dataset and return how many episodes the expert failed."""
         made: dict[str, Any] = {"recipe": recipe, "dropped_seeds": []}
         writer = LeRobotWriter(folder, environment.io_spec, type(environment).__name__, made)
-        run = ExpertRun(environment, seeds.seeds("train", self.episodes, self.start), self.noise)
-        with progress("making demonstrations", self.episodes) as advance:
+        episodes = recipe["episodes"]
+        run = ExpertRun(environment, seeds.seeds("train", episodes, self.start), self.noise)
+        with progress("making demonstrations", episodes) as advance:
             for episode in run:
                 advance(1)
                 if episode.success:
@@ -135,7 +138,7 @@ class Demonstrations:
                 else:
                     made["dropped_seeds"].append(episode.seed)
         dropped = len(made["dropped_seeds"])
-        if dropped == self.episodes:
+        if dropped == episodes:
             raise DataError(f"the expert of {recipe['environment']} failed in all {dropped:,} episodes: nothing to learn from")
         writer.extra = made
         writer.finish()
