@@ -21,6 +21,8 @@ from vla_train.build.objects import (
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.diagnostics import FromCheckpoint, lines
 from vla_train.errors import DataError, UsageError
+from vla_train.evaluation.horizon_table import print_horizon
+from vla_train.evaluation.open_loop import OpenLoop
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report
 from vla_train.processor import Processor
@@ -30,11 +32,12 @@ from vla_train.tracking.console import Console
 
 SETTINGS = ("episodes", "num_envs", "conditions", "held_out_frames", "video_episodes")  # of vla-eval alone
 INHERITED = ("execute", "ensemble")  # null: as in training
+NO_WORLD = "the run has no environment"
 SINGLE_ROW_CALLS = 50  # planning calls that measure the latency of one row
 
 
 def evaluate(config: Config, overrides: Sequence[str]) -> Config:
-    """Run ``vla-eval``: success, language and held-out metrics of a checkpoint, as a table, files and a video."""
+    """Run ``vla-eval``: success, language and held-out metrics of a checkpoint, as tables, files, pictures and a video."""
     settings = runtime.start(device=config["device"], threads=config["threads"])
     saved = checkpoint.read(Path(config["checkpoint"]), print)
     folder = _output(saved, config["output"])  # made now: a folder that cannot be written is not found out after the evaluation
@@ -47,8 +50,9 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     stages, changes = _stages(trained, config["stage"]), {} if config["split"] is None else {"split": config["split"]}
     makers = [_maker(trained, stage, changes, processor) for stage in stages]
     dataset, reason = _dataset(config, trained, saved, processor)
-    report = Report(metrics={}, not_applicable={"held_out": reason} if reason else {})
     found = [maker for maker in makers if maker is not None]
+    lacking = ({} if found else {"success": NO_WORLD}) | ({"held_out": reason} if reason else {})
+    report = Report(metrics={}, not_applicable=lacking)
     console = Console()
     evaluators = make_evaluators(
         used,
@@ -58,17 +62,22 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         split=config["seeds"],
         progress=console.progress,
         single_row_calls=SINGLE_ROW_CALLS,
+        by_horizon=True,
     )
+    if dataset is not None and config["open_loop"] != []:
+        evaluators.append(OpenLoop(dataset, episodes=config["open_loop"], execute=used["execute"]))
     evaluators.append(FromCheckpoint(dataset, reason, saved.path.parent.parent))
     for evaluator in evaluators:
         report = report.merged(evaluator(agent))
     console.close()
-    if not report.metrics:
-        raise UsageError(f"there is nothing to measure: the run has no environment, and {reason or 'no held-out demonstrations'}")
+    if not report.metrics and not report.pictures:
+        raise UsageError(f"there is nothing to measure: {NO_WORLD}, and {reason or 'no held-out demonstrations'}")
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
     facts |= {"seeds": config["seeds"], **changes, **used}
     paths = write_report(folder, report, facts, fps=max(processor.spec.rate, 4.0))  # slower is tiresome
     print_report(report)
+    if "horizon" in report.sections:
+        print_horizon(report.sections["horizon"])
     print("\n".join(lines(report.sections["diagnostics"])))
     for name, path in paths.items():
         print(f"{name}: {path}")
@@ -94,7 +103,7 @@ def _dataset(
 ) -> tuple[DemonstrationDataset | None, str]:
     """The demonstrations that the run held out, or why there are none. Nothing is generated here, and a checkpoint from
     elsewhere names a folder that is only read."""
-    if not config["held_out_frames"]:
+    if not config["held_out_frames"] and not config["open_loop"]:
         return None, "held_out_frames is 0"
     recorded = json.loads(saved.text("data.json"))
     folder = Path(config["dataset"] or recorded["folder"])

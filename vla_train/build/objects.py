@@ -124,16 +124,17 @@ def make_evaluators(
     split: str,
     progress: Callable[[str, int, int], None],
     single_row_calls: int = 0,
+    by_horizon: bool = False,
 ) -> list[Evaluator]:
     """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has."""
+    check_execution(spec, settings["execute"], settings["ensemble"])
     found: list[Evaluator] = []
     if makers:
-        check_execution(spec, settings["execute"], settings["ensemble"])
         keys = ("episodes", "num_envs", "conditions", "execute", "ensemble", "video_episodes")
         chosen = {key: settings[key] for key in keys}
         found.append(Success(*makers, split=split, progress=progress, single_row_calls=single_row_calls, **chosen))
     if dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation")):
-        found.append(HeldOut(dataset, frames=settings["held_out_frames"], progress=progress))
+        found.append(HeldOut(dataset, frames=settings["held_out_frames"], by_horizon=by_horizon, progress=progress))
     return found
 
 

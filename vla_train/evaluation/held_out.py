@@ -9,6 +9,8 @@ import torch
 
 from vla_train import metrics, stopping
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.evaluation.horizon import POLICY, horizon_section
+from vla_train.evaluation.predictors import Recording, dimension_names, predictions
 from vla_train.rollouts import evaluating, own_randomness
 from vla_train.spec import FeatureStatistics, Report
 
@@ -19,9 +21,10 @@ class HeldOut:
     Args:
         frames: at most so many frames, spread evenly over the held-out episodes; the same ones at each evaluation.
         batch_size: frames in a forward pass.
+        by_horizon: also give the section ``horizon``, the error at every step of the chunk beside that of simple predictors.
         progress: called with (words, frames that are done, all of them).
 
-    See docs/evaluation.md for each figure. Actions are compared in units in which their bounds are -1 and 1.
+    See docs/evaluation.md for each figure. The first actions are compared in units in which their bounds are -1 and 1.
     """
 
     def __init__(
@@ -30,18 +33,21 @@ class HeldOut:
         *,
         frames: int = 2048,
         batch_size: int = 256,
+        by_horizon: bool = False,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self._dataset = dataset
         self._progress = progress
         self._batch_size = batch_size
+        self._by_horizon = by_horizon
         every = dataset.frames("validation")
         self._indices = every[np.unique(np.linspace(0, len(every) - 1, min(frames, len(every))).round().astype(np.int64))]
 
     def __call__(self, agent: Any) -> Report:
         if len(self._indices) == 0:
             return Report(metrics={}, not_applicable={"held_out": "no demonstrations are held out (dataset.validation is 0)"})
-        losses, predicted, recorded, valid = self._predict(agent)
+        losses, *chunks = self._predict(agent)
+        predicted, recorded, valid = (chunk[:, 0] for chunk in chunks)
         found = {"loss": float(losses.mean()), "frames": float(len(losses))}
         action = self._dataset.spec.action
         if action.kind == "discrete":
@@ -52,22 +58,25 @@ class HeldOut:
         else:
             found |= self._compare(predicted, recorded, valid)
             reasons = {"held_out/agreement": "continuous actions are hardly ever equal: see action_accuracy"}
-        names = action.names or tuple(str(index) for index in range(action.size))
-        histograms = {f"actions/{name}/predicted": predicted[:, index] for index, name in enumerate(names[: predicted.shape[1]])}
-        histograms |= {f"actions/{name}/recorded": recorded[:, index] for index, name in enumerate(names[: predicted.shape[1]])}
+        names = dimension_names(action)
+        histograms = {f"actions/{name}/predicted": predicted[:, index] for index, name in enumerate(names)}
+        histograms |= {f"actions/{name}/recorded": recorded[:, index] for index, name in enumerate(names)}
         return Report(
-            metrics={f"held_out/{name}": value for name, value in found.items()}, not_applicable=reasons, histograms=histograms
+            metrics={f"held_out/{name}": value for name, value in found.items()},
+            not_applicable=reasons,
+            histograms=histograms,
+            sections={"horizon": self._horizon(*chunks)} if self._by_horizon else {},
         )
 
     def _predict(self, agent: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Loss [n]; the first action of each chunk, predicted and recorded, and which of its parts count, [n, a] each."""
+        """Loss [n]; the actions of each chunk, predicted and recorded, and which of their parts count, [n, h, a] each."""
         columns: list[tuple[torch.Tensor, ...]] = []
         with own_randomness(agent.device, seed=0), evaluating(agent.policy):
             for start in range(0, len(self._indices), self._batch_size):
                 stopping.check()
                 batch = self._dataset.gather(self._indices[start : start + self._batch_size]).to(agent.device)
                 loss, chunk = agent.policy.loss(batch), agent.policy.act(batch.observation)
-                columns.append((loss, chunk[:, 0], batch.action[:, 0], batch.valid[:, 0]))
+                columns.append((loss, chunk, batch.action, batch.valid))
                 if self._progress is not None:
                     done = min(start + self._batch_size, len(self._indices))
                     self._progress("evaluating held-out demonstrations", done, len(self._indices))
@@ -94,3 +103,21 @@ class HeldOut:
     def _statistics(self) -> FeatureStatistics:
         """Only asked for where actions have no bounds: it goes over all training frames."""
         return self._dataset.statistics()["action"]
+
+    def _horizon(self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
+        """The policy beside the predictors, all on the same frames: those with an action before them."""
+        dataset, spec = self._dataset, self._dataset.spec
+        recording = Recording.of(dataset)
+        kept = ~recording.first[self._indices]
+        rows = self._indices[kept]
+        others, reasons = predictions(recording, rows, recorded.shape[1], spec.action)
+        section = horizon_section(
+            {POLICY: predicted[kept]} | others,
+            recorded[kept],
+            valid[kept],
+            dataset.episode_of[rows],
+            std=recording.spread,
+            spec=spec.action,
+            rate=spec.rate,
+        )
+        return section | {"not_applicable": reasons}

@@ -1,4 +1,4 @@
-"""The files of a report: ``report.json``, ``episodes.csv`` and ``rollouts.mp4``. Each appears whole or not at all."""
+"""The files of a report: ``report.json``, tables as CSV, a video and pictures. Each appears whole or not at all."""
 
 import csv
 import functools
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_train.errors import UsageError
+from vla_train.evaluation.horizon import horizon_csv
 from vla_train.spec import EpisodeResult, Report
 from vla_train.tracking.video import write_mp4
 
@@ -22,17 +23,23 @@ PACKAGES = ("vla-train", "torch", "numpy", "gymnasium", "minigrid")
 
 
 def write_report(folder: Path, report: Report, settings: Mapping[str, Any], *, fps: float = 10.0) -> dict[str, Path]:
-    """Write the files and return their paths by name: "report", "episodes", "video" if there are frames, and each picture.
+    """Write the files and return their paths by name: "report"; "episodes" (played), "horizon" and "video" if there are any; and
+    each picture.
 
     ``settings`` are JSON values that say how the report was made: checkpoint, seeds, episodes, execution. A section of the report
     stands under its own name beside them. Numbers that do not exist (NaN) stand as null. Raises UsageError if the folder cannot
     be written.
     """
-    paths = {"report": folder / "report.json", "episodes": folder / "episodes.csv"}
+    texts = {"report": ("report.json", _json(report, settings))}
+    if report.episodes:
+        texts["episodes"] = ("episodes.csv", _csv(report))
+    if "horizon" in report.sections:
+        texts["horizon"] = ("horizon.csv", horizon_csv(report.sections["horizon"]))
+    paths = {name: folder / file for name, (file, _) in texts.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _whole(paths["report"], lambda path: path.write_text(_json(report, settings), encoding="utf-8"))
-        _whole(paths["episodes"], lambda path: path.write_text(_csv(report), encoding="utf-8"))
+        for name, (_, text) in texts.items():
+            _whole(paths[name], functools.partial(_write_text, text))
         if report.frames is not None:
             paths["video"] = folder / "rollouts.mp4"
             _whole(paths["video"], lambda path: write_mp4(path, report.frames, fps))
@@ -42,6 +49,10 @@ def write_report(folder: Path, report: Report, settings: Mapping[str, Any], *, f
     except OSError as error:
         raise UsageError(f"the report cannot be written to {folder} ({error.strerror}): choose another folder") from error
     return paths
+
+
+def _write_text(content: str, path: Path) -> None:
+    path.write_text(content, encoding="utf-8")
 
 
 def _write_bytes(content: bytes, path: Path) -> None:
