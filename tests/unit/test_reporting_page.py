@@ -143,7 +143,11 @@ def test_nothing_of_a_run_is_markup(tmp_path):
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert text.count("&lt;script&gt;") > 8
-    assert drawn(runs).size  # $...$ is no formula here
+
+
+def test_a_dollar_is_no_formula_in_a_picture(tmp_path):
+    runs = [read(toy_runs.write(tmp_path / name, choices__model=f"$\\frac{name}$")) for name in "ab"]
+    assert drawn(runs).size
 
 
 def test_a_page_needs_nothing_else(tmp_path):

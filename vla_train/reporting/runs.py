@@ -167,18 +167,13 @@ def _section(mapping: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _rows(path: Path) -> Iterator[Row]:
-    """The rows of a metrics file; the last line may be half written, by a run that goes on or was killed."""
-    *lines, last = _text(path).split("\n") if path.exists() else [""]
+    """The rows of a metrics file. A line without its end is half written, by a run that goes on or was killed."""
+    *lines, _ = _text(path).split("\n") if path.exists() else [""]
     for number, line in enumerate(lines, 1):
         try:
             yield _row(line)
         except (ValueError, TypeError, OverflowError, RecursionError, AttributeError) as error:
             raise DataError(f"{path}: line {number} is damaged; remove it to see the rest, or leave the run out") from error
-    if last:
-        try:
-            yield _row(last)
-        except (ValueError, TypeError, OverflowError, RecursionError, AttributeError):
-            return
 
 
 def _row(line: str) -> Row:
