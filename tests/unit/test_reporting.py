@@ -138,7 +138,7 @@ def test_settings_of_a_run_leave_out_what_changes_nothing(tmp_path):
         "evaluation.held_out_frames": "16",
         "model.width": "16",
         "optimizer.lr": "0.001",
-        "source commit": "0123456789",
+        "commit": "0123456789",
     }
 
 
@@ -161,7 +161,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
 
 def test_other_source_is_another_group(tmp_path):
     found = groups(runs(tmp_path, **{name: {"record": {"source": {"commit": name * 10}}} for name in "ab"}))
-    assert [group.label for group in found] == ["source commit=aaaaaaaaaa", "source commit=bbbbbbbbbb"]
+    assert [group.label for group in found] == ["commit=aaaaaaaaaa", "source commit=bbbbbbbbbb"]
 
 
 def test_a_label_takes_as_few_settings_as_tell_the_groups_apart(tmp_path):

@@ -136,7 +136,7 @@ def _settings(groups: Sequence[Group]) -> str:
         return _section("Settings", f"<details><summary>all of them</summary>\n{every}\n</details>") if every else ""
     differ = _table(tables.differences(groups)) or "<p>They differ in no setting.</p>"
     around = tables.surroundings(groups)
-    caption = "Settings that are not the same in all runs. A source commit stands here too."
+    caption = "Settings that are not the same in all runs. The commit of the source stands here too."
     return _section("Settings that differ", differ, caption) + _section("Circumstances that differ", _table(around))
 
 

@@ -9,7 +9,7 @@ from vla_train.reporting.runs import Run, printable
 # Change where a run lies or how it is shown, not what it learns. A name that ends in a dot stands for its section.
 WITHOUT_EFFECT = ("name", "output", "resume", "debug", "force_dataset", "tracker.", "plugins")
 SEED = "seed"
-COMMIT = "source commit"
+COMMIT = "commit"  # of the source
 INCIDENTAL = ("every.", "evaluation.", "checkpoint.", "runtime.", COMMIT)  # change little of what is learned
 ABSENT = "-"
 LONGEST_LABEL = 70  # letters
