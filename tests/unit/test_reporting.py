@@ -161,7 +161,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
 
 def test_other_source_is_another_group(tmp_path):
     found = groups(runs(tmp_path, **{name: {"record": {"source": {"commit": name * 10}}} for name in "ab"}))
-    assert [group.label for group in found] == ["commit=aaaaaaaaaa", "source commit=bbbbbbbbbb"]
+    assert [group.label for group in found] == ["commit=aaaaaaaaaa", "commit=bbbbbbbbbb"]
 
 
 def test_a_label_takes_as_few_settings_as_tell_the_groups_apart(tmp_path):
