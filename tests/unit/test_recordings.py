@@ -91,6 +91,13 @@ def test_a_time_without_a_frame_is_named(tmp_path, time, nearest):
         list(decode_clips([Clip(path)], [np.array([time])], IMAGE, "top"))
 
 
+def test_a_grey_video(tmp_path):
+    shape(SIZE, SIZE, 1)(write_v21(tmp_path))
+    (block,) = open_reader(tmp_path, ARM).frames(["top"])
+    assert block["top"].shape == (15, SIZE, SIZE, 1)
+    assert [number(frame) for frame in block["top"]] == NUMBERS
+
+
 def test_a_block_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr("vla_train.data.lerobot_reader.BLOCK_BYTES", 4 * SIZE * SIZE * 3 + 1)
     blocks = [len(block["top"]) for block in open_reader(write_v21(tmp_path), ARM).frames(["top"])]
@@ -165,10 +172,13 @@ def playlist(folder):
     (folder / video(1)).write_text("ffconcat version 1.0\nfile episode_000000.mp4\n")
 
 
-def smaller(folder):
-    features = json.loads((folder / "meta/info.json").read_text())["features"]
-    features["observation.images.top"]["shape"] = [32, 64, 3]
-    info(features=features)(folder)
+def shape(*sizes):
+    def change(folder):
+        features = json.loads((folder / "meta/info.json").read_text())["features"]
+        features["observation.images.top"]["shape"] = list(sizes)
+        info(features=features)(folder)
+
+    return change
 
 
 def info(**values):
@@ -200,7 +210,9 @@ DAMAGES = {
     "a video cut in two": (cut, r"camera 'top', episode 1: .*episode_000001.mp4 holds 0 of its 4 frames"),
     "a playlist for a video": (playlist, r"camera 'top', episode 1: .* holds 0 of its 4 frames"),
     "a missing video": (lambda folder: (folder / video(1)).unlink(), r"'observation.images.top' of episode 1 is missing"),
-    "another size": (smaller, r"episode 0: .*step 0: its pictures are 64 x 64, where 32 x 64 is declared"),
+    "two channels": (shape(SIZE, SIZE, 2), "camera 'top' declares 2 channels; videos of 1 or 3 are read"),
+    "a picture as large as a lie": (shape(10**6, 10**6, 3), "at most 16,384 pixels a side"),
+    "another size": (shape(32, 64, 3), r"episode 0: .*step 0: its pictures are 64 x 64, where 32 x 64 is declared"),
     "a missing file": (lambda folder: (folder / data(2)).unlink(), r"there is no .*episode_000002.parquet"),
     "other actions": (
         column(1, "action.arm", lists(*[(0, 0, 0)] * 4)),

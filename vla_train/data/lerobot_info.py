@@ -8,6 +8,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec, Spec
 
+LARGEST_SIDE = 16_384  # pixels: room for a picture is made before it is decoded, so a lie must not ask for all memory
 _NEEDED: dict[str, Any] = {"fps": (int, float), "total_episodes": int, "total_frames": int, "features": dict}
 
 
@@ -42,6 +43,8 @@ def _check_feature(path: Path, name: str, feature: Any) -> None:
         raise DataError(f"{path}: feature {name!r} needs a dtype, a shape and a name without '/', but is {feature!r}")
     if feature["dtype"] in ("image", "video") and len(shape) != 3:
         raise DataError(f"{path}: feature {name!r} is a picture, whose shape is [height, width, channels], not {shape}")
+    if feature["dtype"] in ("image", "video") and max(shape) > LARGEST_SIDE:
+        raise DataError(f"{path}: feature {name!r} has pictures of {shape}; at most {LARGEST_SIDE:,} pixels a side are read")
     if not isinstance(feature.get("names"), list | dict | None):
         raise DataError(f"{path}: the names of feature {name!r} are {feature['names']!r}, which is no list")
 

@@ -46,6 +46,8 @@ def decode_clips(clips: Sequence[Clip], times: Sequence[np.ndarray], image: Imag
         DataError: a video is cut short, cannot be read, has pictures of another size, or no frame at a time; it names camera,
             episode and file.
     """
+    if image.channels not in _FORMATS:
+        raise DataError(f"camera {camera!r} declares {image.channels} channels; videos of 1 or 3 are read: mend meta/info.json")
     video = None
     for episode, (clip, seconds) in enumerate(zip(clips, times, strict=True)):
         wanted = clip.start + seconds.astype(np.float64)
