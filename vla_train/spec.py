@@ -26,7 +26,11 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """Continuous: ``size`` dimensions within [low, high], physical units. Discrete: ``size`` 1 and ``choices`` actions."""
+    """Continuous: ``size`` dimensions within [low, high], physical units. Discrete: ``size`` 1 and ``choices`` actions.
+
+    ``relative_to``, if not empty, gives for each dimension the column of the state that it sets, or -1: a policy then predicts
+    how far the action lies from the present state. Actions outside the policy are absolute all the same.
+    """
 
     kind: Literal["continuous", "discrete"]
     size: int
@@ -35,6 +39,7 @@ class ActionSpec:
     choices: int = 0
     names: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
+    relative_to: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,7 @@ RULES: dict[str, str] = {
     "dataset.cameras": "null | list of str",
     "dataset.state": "null | list of str",
     "dataset.action": "null | list of 1+ str",
+    "dataset.relative": "list of str",
     "dataset.held_out": "null | list of 1+ int >= 0",
     "dataset.batch_size": "int >= 1",
     "dataset.history": "int >= 1",

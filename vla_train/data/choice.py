@@ -16,11 +16,15 @@ Features = Mapping[str, layout.Feature]
 
 @dataclass(frozen=True)
 class Choice:
-    """None leaves it to the data: every camera that has files, ``observation.state`` and ``action``. An empty one: nothing."""
+    """None leaves it to the data: every camera that has files, ``observation.state`` and ``action``. An empty one: nothing.
+
+    ``relative`` are columns of the action that a policy predicts relative to the state.
+    """
 
     cameras: tuple[str, ...] | None = None
     state: tuple[str, ...] | None = None
     action: tuple[str, ...] | None = None
+    relative: tuple[str, ...] = ()
 
 
 def numeric_columns(features: Features) -> dict[str, int]:
@@ -120,6 +124,32 @@ def corresponding_state(features: Features, columns: Sequence[str]) -> list[tupl
             else:
                 found.append((state, index) if state and rest and known[state] == known[column] else None)
     return found
+
+
+def relative_to(
+    features: Features, relative: Sequence[str], state: Sequence[str], action: Sequence[str], folder: object
+) -> tuple[int, ...]:
+    """For each number of the action its place in the state, -1 where the column is not ``relative``; empty where none is.
+
+    DataError for a column that is not predicted, or whose state does not exist or is not among the chosen ones.
+    """
+    if not relative:
+        return ()
+    if strange := [name for name in relative if name not in action]:
+        raise DataError(f"dataset.relative names {strange[0]!r}, which is not predicted; dataset.action is {', '.join(action)}")
+    sizes = numeric_columns(features)
+    starts = {name: sum(sizes[before] for before in state[:index]) for index, name in enumerate(state)}
+    names = [name for name in action for _ in range(sizes[name])]
+    found = []
+    for name, at in zip(names, corresponding_state(features, action), strict=True):
+        if name in relative and at is None:
+            raise DataError(f"the dataset at {folder} has no state that corresponds to {name!r}: take it out of dataset.relative")
+        if name in relative and at is not None and at[0] not in starts:
+            raise DataError(
+                f"{name!r} is predicted relative to {at[0]!r}, which the policy is not told: add that to dataset.state"
+            )
+        found.append(starts[at[0]] + at[1] if name in relative and at is not None else -1)
+    return tuple(found)
 
 
 def camera_names(features: Features) -> dict[str, str]:

@@ -100,10 +100,22 @@ class DemonstrationDataset:
         return kept
 
     def statistics(self) -> dict[str, FeatureStatistics]:
-        """Of "state" and "action" over the training frames: exact, and no image is decoded for it."""
+        """Of "state" and "action" over the training frames: exact, and no image is decoded for it. Where some actions are
+        predicted relative to the state, "relative_action" is what is predicted, over all steps of the training chunks."""
         training = self._in_split("train")
         columns = {"state": self._columns.state, "action": self._columns.action}
-        return {name: feature_statistics(values[training]) for name, values in columns.items()}
+        found = {name: feature_statistics(values[training]) for name, values in columns.items()}
+        if self.spec.action.relative_to:
+            found["relative_action"] = feature_statistics(self._relative_actions(np.flatnonzero(training)))
+        return found
+
+    def _relative_actions(self, frames: np.ndarray) -> np.ndarray:
+        """float32 [m, a]: the actions of these frames' chunks, as far as their episodes go, relative to the frames' states."""
+        places = np.array(self.spec.action.relative_to)
+        origin = np.where(places >= 0, self._columns.state[frames][:, np.maximum(places, 0)], np.float32(0))
+        rows, valid = self._windows.horizon(frames, self.chunk)
+        relative: np.ndarray = (self._columns.action[rows] - origin[:, None])[valid]
+        return relative
 
     def gather(self, indices: np.ndarray) -> Demonstration:
         """The demonstrations at frames int64 [b]. Before an episode began its first frame stands in (``present`` is False)

@@ -175,7 +175,8 @@ class LeRobotReader:
         if noted is None or choice.state is not None:
             names = choosing.dimension_names(self._features, self._state)
             spec = replace(spec, state_size=len(names), state_names=names)
-        return spec
+        relative = choosing.relative_to(self._features, choice.relative, self._state, self._action, self.folder)
+        return replace(spec, action=replace(spec.action, relative_to=relative))
 
     def _derived_action(self) -> ActionSpec:
         names = choosing.dimension_names(self._features, self._action)

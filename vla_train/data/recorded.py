@@ -16,14 +16,16 @@ class Recordings:
     """A ``dataset`` config: a folder with a LeRobotDataset, and what of it is used.
 
     ``cameras`` (None: all that have files), ``state`` (None: ``observation.state``; empty: none) and ``action`` (None:
-    ``action``) name columns of the data. ``held_out`` are numbers of episodes that are held out instead of the share
-    ``validation``. ``batch_size``, ``history`` and ``chunk`` say how training reads the data.
+    ``action``) name columns of the data; those of the action that are also in ``relative`` are predicted relative to the state
+    that corresponds to them (``ActionSpec.relative_to``). ``held_out`` are numbers of episodes that are held out instead of
+    the share ``validation``. ``batch_size``, ``history`` and ``chunk`` say how training reads the data.
     """
 
     path: str
     cameras: Sequence[str] | None = None
     state: Sequence[str] | None = None
     action: Sequence[str] | None = None
+    relative: Sequence[str] = ()
     batch_size: int = 64
     history: int = 1
     chunk: int = 8
@@ -42,7 +44,8 @@ class Recordings:
         Raises:
             DataError: there is no dataset, it is damaged, or it has no such cameras or columns.
         """
-        choice = Choice(*(None if names is None else tuple(names) for names in (self.cameras, self.state, self.action)))
+        cameras, state, action = (None if names is None else tuple(names) for names in (self.cameras, self.state, self.action))
+        choice = Choice(cameras=cameras, state=state, action=action, relative=tuple(self.relative))
         reader = open_reader(folder, choice)
         for note in reader.notes:
             _say(note)

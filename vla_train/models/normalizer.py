@@ -40,10 +40,13 @@ class Normalizer(nn.Module):
         self.register_buffer("action_scale", torch.where(bounded, (high - low) / 2, 1.0))
 
     def fit(self, statistics: Mapping[str, FeatureStatistics]) -> None:
-        """Take offsets and scales from the statistics of "state" and "action". Raises DataError if they are not finite."""
+        """Take offsets and scales from the statistics of "state" and "action", or "relative_action" if there are such.
+
+        Raises DataError if they are not finite.
+        """
         self._set("state", statistics["state"])
         if not self.discrete:
-            self._set("action", statistics["action"])
+            self._set("action", statistics.get("relative_action", statistics["action"]))
 
     def _set(self, name: str, feature: FeatureStatistics) -> None:
         offset, scale = self.get_buffer(f"{name}_offset"), self.get_buffer(f"{name}_scale")

@@ -74,7 +74,9 @@ class Policy(nn.Module):
     def loss(self, batch: Demonstration) -> Float[Tensor, "*b"]:
         """The head's loss in normalized units, a mean over each sample's valid entries."""
         fused = self.encode(batch.observation).fused
-        action = batch.action if self.discrete else self.normalizer.action(batch.action)
+        action = batch.action
+        if not self.discrete:
+            action = self.normalizer.action(action - self._origin(batch.observation))
         return self.head.loss(fused, action, batch.valid)  # type: ignore[no-any-return]
 
     def act(self, observation: Observation, *, explore: bool = False) -> Num[Tensor, "*b h a"]:
@@ -86,7 +88,15 @@ class Policy(nn.Module):
         chosen: Tensor = self.head.act(self.encode(observation).fused, explore)
         if self.discrete:
             return chosen
-        action = self.normalizer.action_inverse(chosen)
+        action = self.normalizer.action_inverse(chosen) + self._origin(observation)
         return action if explore else action.clamp(self.low, self.high)
+
+    def _origin(self, observation: Observation) -> Float[Tensor, "*b 1 a"] | Float[Tensor, ""]:
+        """What the head's actions are relative to: the newest state, 0 for dimensions that are absolute."""
+        columns = self.spec.action.relative_to
+        if not columns:
+            return observation.state.new_zeros(())
+        state = observation.state[..., -1:, :]
+        return torch.stack([torch.zeros_like(state[..., 0]) if column < 0 else state[..., column] for column in columns], -1)
 
     forward = loss
