@@ -107,7 +107,7 @@ def judge_flow(flows: list[Flow]) -> Verdict:
     ratio = np.median(norms / np.maximum(weights, 1e-12), axis=0)
     alive = ratio[~dead]
     share = ratio / max(float(np.median(alive)), 1e-300) if len(alive) else np.ones(len(groups))
-    faint = ~dead & (share < FAINT)
+    faint = (ratio > 0) & (share < FAINT)  # a median of 0 is on its way to be dead, or comes and goes
     findings = []
     if dead.any():
         message = (

@@ -13,7 +13,7 @@ from vla_train.data.dataset import DemonstrationDataset
 from vla_train.rollouts import evaluating, own_randomness
 from vla_train.types import Demonstration, Observation
 
-FRAMES = 256  # of each split: losses are compared frame by frame, so few are enough
+FRAMES = 128  # of each split: losses are compared frame by frame, so few are enough
 BATCH = 64
 SPLITS = {"held_out": "validation", "training": "train"}  # inputs and actions are judged on the first that has frames
 

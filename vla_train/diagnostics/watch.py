@@ -10,13 +10,14 @@ from vla_train.diagnostics.gradients import GradientFlow
 from vla_train.diagnostics.loss import Curve, judge_loss
 from vla_train.diagnostics.overfitting import judge_overfitting
 from vla_train.diagnostics.policy import Data, without_data
-from vla_train.diagnostics.probe import Probe, Probed
+from vla_train.diagnostics.probe import FRAMES, Probe, Probed
 from vla_train.diagnostics.ranges import Seen
 from vla_train.paradigms.base import Paradigm
 from vla_train.spec import StateDict
 from vla_train.types import Transition
 
 PROBED_FROM = 0.5  # of the run: before, a policy need not have learned what to look at
+WORTH = 500 * FRAMES  # samples after which a probe before the end costs under 1 % of the training so far
 
 LOSS, HELD_OUT = "train/loss", "evaluation/held_out/loss"
 
@@ -76,7 +77,7 @@ class Diagnostics:
             self._held_out.append(metrics[HELD_OUT.removeprefix("evaluation/")])
         self._sum = self._count = 0.0
         self._world = {"total": 0} if self._data is None else self._data.world.take()
-        if self._progress >= PROBED_FROM and not self._probed:
+        if self._progress >= PROBED_FROM and self._samples >= WORTH and not self._probed:
             self._ask(agent)
         verdict = joined([self._judge_overfitting(), self._judge_policy()])
         self._speak(step, verdict)
