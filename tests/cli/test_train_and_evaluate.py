@@ -26,6 +26,11 @@ def test_a_run_leaves_what_it_promises(trained):
         assert [int(row["step"]) for row in csv.DictReader(file)] == steps
     assert list((trained / "pictures").iterdir())
     assert (trained / "checkpoints" / "best").is_symlink()
+    report = json.loads((trained / "report.json").read_text())
+    assert "held_out/loss" in report["metrics"]
+    found = report["diagnostics"]
+    assert {finding["where"] for finding in found["findings"] if finding["kind"] == "constant_action"} == {"dyaw", "gripper"}
+    assert "6 logged updates" in found["not_applicable"]["gradients"]
 
 
 def test_vla_eval_measures_a_checkpoint(workplace, trained, tmp_path):
@@ -36,6 +41,9 @@ def test_vla_eval_measures_a_checkpoint(workplace, trained, tmp_path):
     report = json.loads((tmp_path / "report.json").read_text())
     for name in ("success", "swapped/success", "foreign/success", "empty/success", "chance/success", "held_out/alignment"):
         assert name in report["metrics"], name
+    assert report["diagnostics"]["training"] == json.loads((trained / "report.json").read_text())["diagnostics"]
+    assert "gradients" in report["diagnostics"]["not_applicable"]
+    assert "diagnostics: " in printed
     with (tmp_path / "episodes.csv").open() as file:
         conditions = [row["condition"] for row in csv.DictReader(file)]
     assert conditions.count("plain") == 6

@@ -71,7 +71,7 @@ def test_a_policy_that_learned_nothing_stagnates_and_no_input_is_blamed(dataset)
     probed = probe(dataset, ByState(scale=0.0))
     assert kinds(judge_stagnation(probed)) == [("stagnation", "")]
     assert kinds(judge_inputs(probed)) == []
-    assert "no better" in judge_inputs(probed).not_applicable["inputs"]
+    assert "no better" in judge_inputs(probed).not_applicable["inputs/state"]
     assert kinds(judge_predicted(dataset.spec.action, probed)) == []
 
 

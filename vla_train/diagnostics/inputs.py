@@ -10,18 +10,17 @@ GAIN = 0.05  # of the blind loss: a policy that gains less has not left the leve
 
 
 def judge_inputs(probed: Probed) -> Verdict:
-    """Whether the loss cares about each input. Asked only of a policy that gains by looking at all."""
+    """Whether each input can matter, and whether the loss cares about it; the latter only where looking at all brings a gain."""
     name = next((name for name in ("held_out", "training") if name in probed), None)
     if name is None:
         return Verdict(not_applicable={"inputs": "there are fewer than two demonstrated frames to exchange inputs between"})
-    judged, words = probed[name], name.replace("_", "-")
-    if not learned(judged):
-        reason = f"on {words} frames the policy does no better than with the inputs of other frames, so none matters yet"
-        return Verdict(not_applicable={"inputs": reason})
-    verdict = Verdict()
+    judged, words, verdict = probed[name], name.replace("_", "-"), Verdict()
     for place, measured in judged["inputs"].items():
         if measured is None and not _constant(place, judged, verdict):
             verdict.not_applicable[f"inputs/{place}"] = f"it never varies over the {words} frames"
+        elif measured is not None and not learned(judged):
+            reason = f"on {words} frames the policy does no better than with the inputs of other frames: none matters yet"
+            verdict.not_applicable[f"inputs/{place}"] = reason
         elif measured is not None and measured["gain"] <= 0:
             verdict.not_applicable[f"inputs/{place}"] = f"it varies over too few {words} frames"
         elif measured is not None:
