@@ -32,12 +32,6 @@ from vla_train.spec import Stage
 
 COMMON = ["experiment=quickstart", "evaluation.episodes=32", "evaluation.num_envs=32"]
 COMMON += ["runtime.threads=1", "tracker.console=none", "tracker.tensorboard=false"]
-    "experiment=quickstart",
-    "evaluation.episodes=32",
-    "evaluation.num_envs=32",
-    "runtime.threads=1",
-    "tracker.console=none",
-]
 BABYAI = ["experiment=babyai_red_ball", "steps=600", "every.evaluate=150", "optimizer.lr=1e-3"]
 Episode = dict[str, Any]
 
