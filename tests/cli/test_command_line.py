@@ -96,7 +96,7 @@ def test_a_mistake_is_one_message_and_quick():
         (["experiment=quikstart"], "Did you mean quickstart?"),
         (["source=nothing"], "no such source"),
         (["model=3"], "Choices: film_cnn, transformer"),
-        (["curriculum=null"], "Choices: basic_navigation, none"),
+        (["curriculum=null"], "Choices: basic_navigation,"),
         (["+model=film_cnn"], "model"),
         (["model.width=[1,2"], "not of the form key=value"),
         (["transformer"], "transformer: not of the form key=value (missing EQUAL"),

@@ -11,6 +11,7 @@ from vla_train.config.schema import load_choice, unknown_choice
 from vla_train.config.targets import GROUPS
 from vla_train.errors import UsageError
 
+SWEEP_EXTRA = ("joblib", "submitit_local", "submitit_slurm", "optuna", "tpe")  # choices of hydra/launcher and hydra/sweeper
 NOISE = re.compile(r"See https://hydra\.cc.*|Config search path:.*", re.DOTALL)
 
 
@@ -28,6 +29,8 @@ def explain(error: Exception, kind: str, overrides: Sequence[str]) -> Exception:
         message = f"{error.override}: not of the form key=value ({why}). In a shell, quote what has spaces or special signs."
     elif isinstance(error, ValueError) and misused:
         message = misused
+    elif isinstance(error, ValueError) and str(error).startswith("Only one of --run"):
+        message = "--cfg, --info, -sc and -m exclude each other: leave out -m to see the config of one job."
     elif match := re.match(r"Ambiguous value for argument '(([^=]+)=(.*))'", str(error)):
         message = f"{match[1]}: several values need a sweep: add -m. If you mean a list, write {match[2]}=[{match[3]}]."
     elif isinstance(error, YAMLError | UnicodeError) or str(error).startswith("Invalid defaults list"):
@@ -55,6 +58,8 @@ def _missing_file(file: str, text: str, options: Sequence[str]) -> str:
     group, _, choice = file.rpartition("/")
     where = re.match(r"In '([^']+)'", text)
     source = f", named in {where[1]}.yaml" if where and "/" in where[1] else ""
+    if group.startswith("hydra/") and choice in SWEEP_EXTRA:
+        return f"{group}={choice}{source}: it is not installed. Install it with: pip install 'vla-train[sweep]'"
     if not group:
         return f"There is no config {file}.yaml."
     return unknown_choice(group, choice, options or folders.choices(group), source)

@@ -1,9 +1,6 @@
-"""A sweep around Hydra's own: its jobs keep records, and its launcher runs only what is missing and survives what fails.
+"""A sweep around Hydra's own: its jobs keep records in its folder, so that it can tell what is done, and go on.
 
-Hydra's sweepers make the grid, or search; its launchers run jobs here, in other processes or on a cluster. Both stop at the
-first job that cannot be composed or whose process is lost. So the launcher that a sweeper asks for is wrapped here: it plans a
-record for each job, composes it once to see that it can be, launches what has not finished, and takes the results from the
-records.
+Hydra's sweepers make the grid, or search. They ask Hydra for a launcher, and get a ``RecordingLauncher``.
 """
 
 import os
@@ -12,13 +9,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext
@@ -26,15 +24,15 @@ from omegaconf import OmegaConf, open_dict
 
 from vla_train import run_folder, stopping
 from vla_train.cli.command import Work
-from vla_train.cli.sweep_job import SweepJob
+from vla_train.cli.sweep_job import SweepJob, swept
+from vla_train.cli.sweep_launcher import RecordingLauncher
 from vla_train.config.targets import GROUPS
-from vla_train.errors import UsageError, VlaTrainError
+from vla_train.errors import UsageError
 from vla_train.sweeps.records import JobRecord, SweepFolder, job_key, now
 from vla_train.sweeps.show import print_summary, write_csv
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-
 
 Task = Callable[["DictConfig"], Any]
 
@@ -83,21 +81,22 @@ class Sweep:
     def plan(self, overrides: list[str]) -> JobRecord:
         """The record of a job that is asked for. One that finished stands; any other waits, to go on where it was interrupted."""
         assert self.folder is not None
+        overrides = [*overrides, *self.held]
         key = job_key(overrides)
         record = self.folder.read(key)
-        if record is not None and (key in self.asked or record.state == "finished"):
-            self.asked[key] = None
+        asked_before = key in self.asked  # a search may propose the same twice
+        self.asked[key] = None
+        if record is not None and (asked_before or record.state == "finished"):
             return record
         if record is None:
             record = JobRecord(self._next, overrides)
             self._next += 1
             if self.resume is not None:
-                print(f"new in this sweep: [job {record.number}] {' '.join(overrides)}", flush=True)
+                print(f"new in this sweep: [job {record.number}] {swept(overrides, self.fixed)}", flush=True)
         elif record.state == "failed":
             record.run = None  # it would fail again from there
         record.overrides, record.state, record.exit_code, record.message = overrides, "waiting", None, ""
         self.folder.write(record)
-        self.asked[key] = None
         return record
 
     def finish(self) -> int:
@@ -110,7 +109,7 @@ class Sweep:
             write_csv(self.folder, records)
             print_summary(self.folder, records)
         missing = [record for record in records if record.key in self.asked and record.state != "finished"]
-        if missing or stopping.requested():
+        if stopping.requested() or any(record.started for record in missing):  # one that never began has to be written otherwise
             where = os.path.relpath(self.folder.path)
             command = shlex.join([f"vla-{self.kind}", *self.words, f"sweep.resume={where}"])
             print(f"to run what is missing: {command}", flush=True)
@@ -136,111 +135,8 @@ class Sweep:
                 and (record.started or "") >= self._session
             )
             if ours and process["pid"] != os.getpid():
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(process["pid"], signal.SIGTERM)
-                except ProcessLookupError:
-                    continue
-
-
-class RecordingLauncher(Launcher):
-    """Launches, through another launcher, the jobs that have not finished, and returns what all of them are worth."""
-
-    def __init__(self, inner: Launcher, sweep: Sweep, context: HydraContext, config: "DictConfig"):
-        self._inner, self._sweep, self._context, self._config = inner, sweep, context, config
-        assert sweep.folder is not None
-        self._folder = sweep.folder
-
-    def setup(self, *, hydra_context: HydraContext, task_function: Task, config: "DictConfig") -> None:
-        """Done by the launcher inside."""
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Raises Interrupted when the sweep was stopped: no sweeper asks for more jobs then."""
-        records = [self._sweep.plan([*overrides, *self._sweep.held]) for overrides in job_overrides]
-        pending = {record.key: record for record in records if record.state == "waiting"}  # one that stands twice runs once
-        self._launch([record for record in pending.values() if self._composes(record)], initial_job_idx)
-        stopping.check()
-        return [self._returned(record.key) for record in records]
-
-    def _composes(self, record: JobRecord) -> bool:
-        """Whether the job's config can be; why not is its outcome."""
-        from hydra.core.global_hydra import GlobalHydra
-
-        from vla_train.cli.explain import explain
-        from vla_train.config.compose import validate
-
-        running = GlobalHydra.instance().hydra
-        try:
-            cfg = self._context.config_loader.load_sweep_config(self._config, record.overrides)
-            with open_dict(cfg):
-                hydra = cfg.pop("hydra")
-            validate(cfg, self._sweep.kind, hydra)
-            return True
-        except Exception as error:
-            told = error if isinstance(error, VlaTrainError) else explain(error, self._sweep.kind, record.overrides)
-            record.end("failed", told.exit_code if isinstance(told, VlaTrainError) else 1, str(told))
-            self._folder.write(record)
-            return False
-        finally:
-            GlobalHydra.instance().hydra = running
-
-    def _launch(self, waiting: list[JobRecord], number: int) -> None:
-        """Until none waits: a process that is lost takes its own job along, and those that had not begun are launched again."""
-        while waiting and not stopping.requested():
-            try:
-                reasons = self._attempt(waiting, number)
-            except VlaTrainError:
-                raise
-            except Exception as error:
-                reasons = [error] * len(waiting)
-            left = []
-            for before, reason in zip(waiting, reasons, strict=True):
-                record = self._read(before.key)
-                if record.state == "running" and not stopping.requested():
-                    record.end("interrupted", 1, f"its process was lost{_first_line(reason)}")
-                    self._folder.write(record)
-                left += [record] if record.state == "waiting" else []
-            if len(left) == len(waiting) and not stopping.requested():
-                raise UsageError(f"the launcher could not start the jobs{_first_line(reasons[0])}")
-            waiting = left
-
-    def _attempt(self, waiting: list[JobRecord], number: int) -> list[Any]:
-        """What the launcher said of each job: a JobReturn, or an error where its process was lost."""
-        overrides = [record.overrides for record in waiting]
-        if "submitit" not in type(self._inner).__module__:
-            return list(self._inner.launch(overrides, number))
-        from submitit import Job
-
-        def results(job: Any) -> list[Any]:
-            try:
-                return list(original(job))
-            except Exception as error:  # or else the others would not be waited for
-                return [error]
-
-        original = Job.results
-        with patch.object(Job, "results", results):
-            return list(self._inner.launch(overrides, number))
-
-    def _read(self, key: str) -> JobRecord:
-        record = self._folder.read(key)
-        assert record is not None
-        return record
-
-    def _returned(self, key: str) -> JobReturn:
-        record = self._read(key)
-        direction = OmegaConf.select(self._config, "hydra.sweeper.direction")
-        value = record.value if direction is None else objective(record, str(getattr(direction, "name", direction)))
-        return JobReturn(overrides=record.overrides, status=JobStatus.COMPLETED, _return_value=value)
-
-
-def objective(record: JobRecord, direction: str) -> float:
-    """What a search is told of a job: always finite (hydra-optuna-sweeper dies of anything else), and better in its direction.
-
-    A job without a value gets the worst finite number there is; a metric that gets better against ``direction`` its negative.
-    """
-    sign = 1.0 if direction == "maximize" else -1.0
-    if record.value is None:
-        return -sign * sys.float_info.max
-    return record.value if (record.mode == "min") == (direction == "minimize") else -record.value
 
 
 def sweep(kind: str, work: Work, start: Callable[[], None]) -> int:
@@ -252,9 +148,10 @@ def sweep(kind: str, work: Work, start: Callable[[], None]) -> int:
     original = Plugins.instantiate_launcher
 
     def instantiate(plugins: Plugins, hydra_context: HydraContext, task_function: Task, config: "DictConfig") -> Launcher:
-        job = SweepJob(kind, work, whole.open(config), os.getpid(), frozenset(whole.fixed))
+        folder = whole.open(config)
+        job = SweepJob(kind, work, folder, os.getpid(), whole.fixed)
         inner = original(plugins, hydra_context=hydra_context, task_function=job, config=config)
-        return RecordingLauncher(inner, whole, hydra_context, config)
+        return RecordingLauncher(inner, kind, folder, whole.plan, hydra_context, config)
 
     sys.argv[1:] = whole.first_words()
     with (
@@ -268,24 +165,27 @@ def sweep(kind: str, work: Work, start: Callable[[], None]) -> int:
     return code
 
 
-def _grid(words: Sequence[str]) -> tuple[bool, list[str], list[str]]:
-    """Whether any word has several values; the words that have one; and those of them that only the jobs get.
+def _grid(words: Sequence[str]) -> tuple[bool, frozenset[str], list[str]]:
+    """Whether any word has several values; the keys that have one; and those of their words that only the jobs get.
 
     The sweep itself is composed with the default of a group that is swept over, whose keys are not those of the choices. So if a
     group is, keys of groups are left to the jobs.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     try:
-        parsed = OverridesParser.create().parse_overrides([word for word in words if not word.startswith("-") and "=" in word])
+        parsed = OverridesParser.create().parse_overrides(
+            [word for word in words if word[:1] in ("+", "~") or ("=" in word and word[:1] != "-")]
+        )
     except (HydraException, RecursionError):  # Hydra tells of it when it reads the words itself
-        return True, [], []
-    swept = [override for override in parsed if override.is_sweep_override()]
+        return True, frozenset(), []
+    several = [override for override in parsed if override.is_sweep_override()]
     fixed = [override for override in parsed if not override.is_sweep_override()]
     keys = [override for override in fixed if "." in override.key_or_group and override.key_or_group.partition(".")[0] in GROUPS]
-    held = keys if any(override.key_or_group in GROUPS for override in swept) else []
-    return bool(swept), [str(override.input_line) for override in fixed], [str(override.input_line) for override in held]
+    held = keys if any(override.key_or_group in GROUPS for override in several) else []
+    return (
+        bool(several),
+        frozenset(override.get_key_element() for override in fixed),
+        [str(override.input_line) for override in held],
+    )
 
 
 def _fresh(path: Path) -> Path:
@@ -298,8 +198,3 @@ def _fresh(path: Path) -> Path:
         except FileExistsError:
             continue
     raise UsageError(f"{path} is taken; choose another output=")
-
-
-def _first_line(reason: object) -> str:
-    line = next(iter(str(reason).strip().splitlines()), "") if isinstance(reason, BaseException) else ""
-    return f": {line}" if line else ""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ class SweepJob:
 
     Args:
         parent: process id of the program, which handles signals itself.
-        fixed: overrides that all jobs share, and that need not be shown.
+        fixed: keys that the command line gives one value, and that need not be shown.
     """
 
     kind: str
@@ -41,7 +42,7 @@ class SweepJob:
         assert record is not None, "the launcher plans each job before it begins"
         with contextlib.nullcontext() if os.getpid() == self.parent else stopping.handlers():
             if self._begins(record):
-                print(f"[job {record.number}] {' '.join(word for word in overrides if word not in self.fixed)}", flush=True)
+                print(f"[job {record.number}] {swept(overrides, self.fixed)}", flush=True)
                 self._run(record, cfg, overrides)
                 print(f"[job {record.number}] {_told(record)}", flush=True)
 
@@ -81,6 +82,11 @@ class SweepJob:
             raise
         finally:
             self.folder.write(record)
+
+
+def swept(overrides: Sequence[str], fixed: Collection[str]) -> str:
+    """The words of a job that others have otherwise."""
+    return " ".join(word for word in overrides if word.partition("=")[0] not in fixed)
 
 
 def _told(record: JobRecord) -> str:

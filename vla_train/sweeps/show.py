@@ -45,9 +45,13 @@ def print_summary(folder: SweepFolder, records: Sequence[JobRecord], console: Co
     metrics = {row.metric for row in found if row.metric is not None}
     named = metrics.pop() if len(metrics) == 1 else "best"
     keys = [key for key in varied(records) if key != SEED]
-    head = [*keys, named, "95 % interval", "n"] + (["not finished"] if any(row.lacking for row in found) else [])
-    rows = [[*(row.columns[key] for key in keys), *_figures(row, named)][: len(head)] for row in found]
-    _table(console, "settings", head, rows)
+    several = any(len(row.jobs) > 1 for row in found)
+    if several:
+        head = [*keys, named, "95 % interval", "n"] + (["not finished"] if any(row.lacking for row in found) else [])
+        rows = [[*(_short(row.columns[key]) for key in keys), *_figures(row, named)][: len(head)] for row in found]
+        _table(console, "settings", head, rows)
+    else:  # then the jobs are the settings, and say all of it
+        records = [job for row in found for job in row.jobs]
     shown = [job for job in records if len(records) <= MOST_JOBS or job.state != "finished"]
     if shown:
         keys = varied(records)
@@ -73,7 +77,15 @@ def _figures(row: Setting, named: str) -> list[str]:
 
 def _columns(job: JobRecord, keys: Sequence[str]) -> list[str]:
     own = columns(job)
-    return [own.get(key, "") for key in keys]
+    return [_short(own.get(key, "")) for key in keys]
+
+
+def _short(value: str) -> str:
+    """A number that a search made up, in four digits; the files have all of it."""
+    try:
+        return value if len(value) < 8 else f"{float(value):.4g}"
+    except ValueError:
+        return value
 
 
 def _value(job: JobRecord, named: str) -> str:
