@@ -32,9 +32,13 @@ class NumericError(VlaTrainError):
 
 
 class WorldError(VlaTrainError):
-    """An environment that fails, or is driven with something it cannot take."""
+    """An environment that fails, or is driven with something it cannot take. ``rows``: which of them it may be, if known."""
 
     exit_code = 6
+
+    def __init__(self, message: str, rows: list[int] | None = None):
+        super().__init__(message)
+        self.rows = rows
 
 
 class Interrupted(VlaTrainError):  # noqa: N818 - a request, not an error

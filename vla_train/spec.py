@@ -105,10 +105,12 @@ class FeatureStatistics:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a curriculum, as an environment knows it by name."""
+    """One stage of a curriculum. An environment knows it by name; ``weights`` say, by the names of stages, on whose data it is
+    trained and how often each is drawn: nothing means its own alone."""
 
     name: str
     index: int = 0
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class EpisodeResult:
     task: str
     instruction: str  # what the policy was told
     goal: str  # what it was judged by
-    outcome: Literal["success", "failure", "crash"]
+    outcome: Literal["success", "failure", "crash", "ended"]  # ended: where success does not apply
     length: int
     reward: float
     first_touched: str = ""  # name of the object first touched, "" if none or not known

@@ -1,6 +1,7 @@
 """Each object of a run from its part of the config, top to bottom. ``training`` and ``evaluating`` put them together."""
 
 import difflib
+import functools
 import os
 from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from vla_train import checkpoint, runtime
 from vla_train import config as configuration
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.records import Reader, RecordedData
+from vla_train.envs import workers
 from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
 from vla_train.evaluation.figures import metric_names
@@ -47,7 +49,10 @@ def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment
         unknown = sorted(set(changes) - set(node))
         if unknown:
             raise UsageError(f"the environment has no {', '.join(unknown)}; it has {', '.join(sorted(set(node) - {'_target_'}))}")
-        return make(node | changes, "environment", num_envs=num_envs, stage=stage.name)  # type: ignore[no-any-return]
+        keys = {key: value for key, value in (node | changes).items() if key != "_target_"}
+        running = {key: keys.pop(key) for key in workers.SETTINGS if key in keys}
+        target = configuration.resolve_target(node["_target_"], "environment")
+        return workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
 
     return maker
 
@@ -65,6 +70,7 @@ def open_demonstrations(config: Config, stage: Stage) -> Reader:
         world["split"] = "train"  # what is held out is never recorded, whatever the run is evaluated on
     maker = environment_maker(config | {"environment": config["environment"] | world}, stage)
     name = config["choices"]["dataset"] + ("" if stage.name == "none" else f"-{stage.name}")
+    world = {key: value for key, value in world.items() if key not in workers.SETTINGS}
     return data.open(data.ensure(maker, world, output=Path(config["output"]), name=name))
 
 
@@ -205,11 +211,14 @@ def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, pro
 def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage) -> Any:
     """The source of a stage. Raises UsageError where it does not yield what the paradigm learns from, or cannot end the run."""
     frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
+    parts = dataset.by_part(frames("train"))
+    weights = stage.weights or {stage.name: 1.0}
     source = make(
         config["source"],
         "source",
         dataset=dataset,
-        indices=frames("train"),
+        indices=list(parts.values()),
+        weights=[weights.get(name, 0.0) for name in parts] if len(parts) > 1 else None,
         batch_size=config["dataset"]["batch_size"],
         seed=config["seed"],
         batch_type=batch_type,
@@ -246,7 +255,7 @@ def make_choice(
             f"evaluation.best={best}: this run measures no such thing.{hint} It measures: {', '.join(names) or 'nothing'}"
         )
     if best == "auto":
-        best = "success" if "success" in names else "held_out/loss"
+        best = next((name for name in ("success", "reward") if name in names), "held_out/loss")
     if mode == "auto":
         mode = "min" if best.rsplit("/", 1)[-1].startswith(("loss", "length", "crashes", "latency")) else "max"
     return Choice(best, mode, settings["patience"])

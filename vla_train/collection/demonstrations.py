@@ -98,7 +98,7 @@ class Demonstrations:
 
     def recipe(self, environment: Environment, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that decides what the frames are, and nothing else."""
-        kind = type(environment)
+        kind = getattr(environment, "kind", type(environment))  # of rows in other processes: the class that is at work there
         return {
             "recipe": RECIPE,
             "environment": f"{kind.__module__}.{kind.__qualname__}",
@@ -127,7 +127,7 @@ class Demonstrations:
     def _record(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> int:
         """Write the dataset and return how many episodes the expert failed."""
         made: dict[str, Any] = {"recipe": recipe, "dropped_seeds": []}
-        writer = LeRobotWriter(folder, environment.io_spec, type(environment).__name__, made)
+        writer = LeRobotWriter(folder, environment.io_spec, recipe["environment"].rsplit(".", 1)[-1], made)
         episodes = recipe["episodes"]
         run = ExpertRun(environment, seeds.seeds("train", episodes, self.start), self.noise)
         with progress("making demonstrations", episodes) as advance:
@@ -152,7 +152,7 @@ def fingerprint(recipe: Mapping[str, Any]) -> str:
 
 def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpisode) -> None:
     metadata = {
-        "environment": type(environment).__name__,
+        "environment": getattr(environment, "kind", type(environment)).__name__,
         "stage": environment.stage,
         "seed": episode.seed,
         "randomization": "none",

@@ -90,6 +90,7 @@ class ExpertRun:
         executed = perturb(clean, self._row_seeds, lengths, self.noise, environment.io_spec.action)
         after, reward, terminated, truncated, info = environment.step(executed)
         ended = terminated | truncated | info.get("expert_failed", False)
+        ended |= lengths + 1 >= environment.io_spec.horizon  # whatever the environment says: it shall not go on for ever
         success = environment.success
         for row, episode in enumerate(self._rows):
             if episode is None:

@@ -34,7 +34,8 @@ class Environment(Protocol):
     num_envs: int
     io_spec: Spec  # history and chunk are 1
     stage: str
-    not_applicable: dict[str, str]  # feature -> reason: 'alternatives', 'first_touched', 'expert', 'scene', 'describe'
+    # feature -> reason: 'success', 'alternatives', 'first_touched', 'expert', 'scene', 'describe'
+    not_applicable: dict[str, str]
 
     def reset(
         self, *, seed: Sequence[int] | np.ndarray, options: dict[str, Any] | None = None

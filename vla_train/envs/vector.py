@@ -25,6 +25,16 @@ def library_call(library: str, what: str) -> Iterator[None]:
         raise WorldError(f"{library} failed at {what}: {type(error).__name__}: {error}") from error
 
 
+@contextmanager
+def _in_row(row: int) -> Iterator[None]:
+    """A WorldError from inside says which row it comes from."""
+    try:
+        yield
+    except WorldError as error:
+        error.rows = [row]
+        raise
+
+
 class RowEpisode(ABC):
     """One row: a world of a library, and the episode that is played in it."""
 
@@ -94,14 +104,18 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
         if len(seed) != self.num_envs or len(mask) != self.num_envs:
             raise WorldError(f"reset of {self.num_envs} rows was given {len(seed)} seeds and a mask of {len(mask)}")
         for row in np.flatnonzero(mask).tolist():
-            self.episodes[row].reset(int(seed[row]))
+            with _in_row(row):
+                self.episodes[row].reset(int(seed[row]))
         return self._observation(), self._info()
 
     def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         if any(episode.seed < 0 for episode in self.episodes):
             raise WorldError(f"{self.name}: reset every row before the first step")
         chosen = self._checked(actions)
-        results = [episode.step(action) for episode, action in zip(self.episodes, chosen, strict=True)]
+        results = []
+        for row, action in enumerate(chosen):
+            with _in_row(row):
+                results.append(self.episodes[row].step(action))
         reward, terminated, truncated = (np.array(column) for column in zip(*results, strict=True))
         return self._observation(), reward.astype(np.float32), terminated, truncated, self._info()
 
@@ -165,7 +179,7 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
         if not legal.all():
             row, column = np.argwhere(~legal)[0].tolist()
             where = f"row {row} (seed {self.episodes[row].seed}, step {len(self.episodes[row].actions)})"
-            raise WorldError(f"action {actions[row, column]} in {where}: {wanted}")
+            raise WorldError(f"action {actions[row, column]} in {where}: {wanted}", rows=[row])
         if spec.kind == "discrete":
             return [int(action) for action in actions[:, 0]]
         return list(np.clip(actions, spec.low, spec.high).astype(np.float32))

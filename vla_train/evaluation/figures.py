@@ -34,9 +34,10 @@ def metric_names(
         lacking = {"swapped": ["alternatives"], "chance": ["alternatives", "expert"]}
         played = [name for name in CONDITIONS if name in conditions]
         played = [name for name in played if not any(need in not_applicable for need in lacking.get(name, []))]
-        names += [prefix_of(condition) + name for condition in played for name in (*_RATE, "crashes", "length", "reward")]
+        rates = () if "success" in not_applicable else _RATE
+        names += [prefix_of(condition) + name for condition in played for name in (*rates, "crashes", "length", "reward")]
         if "plain" in played:
-            names += [f"{name}/{task}" for name in _RATE for task in tasks]
+            names += [f"{name}/{task}" for name in rates for task in tasks]
             names += [] if "first_touched" in not_applicable else list(_FIRST_TOUCHED)
     if has_held_out:
         compared = ("agreement",) if discrete else ("alignment", "cosine")
@@ -45,7 +46,10 @@ def metric_names(
 
 
 def figures(results: Sequence[EpisodeResult]) -> dict[str, float]:
-    """Every figure that the episodes of one stage, or of several together, give. What has no episodes is left out."""
+    """Every figure that the episodes of one stage, or of several together, give. What has no episodes is left out.
+
+    Episodes that have "ended" belong to an environment in which there is no success: it is left out.
+    """
     found: dict[str, float] = {}
     for condition in CONDITIONS:
         part = [result for result in results if result.condition == condition]
@@ -53,21 +57,23 @@ def figures(results: Sequence[EpisodeResult]) -> dict[str, float]:
             found |= {prefix_of(condition) + name: value for name, value in _of_condition(part).items()}
     plain = [result for result in results if result.condition == "plain"]
     for task in sorted({result.task for result in plain if result.task}):
-        rate = _rate([result for result in plain if result.task == task])
-        found |= {f"{name}/{task}": value for name, value in rate.items()}
+        found |= {f"{name}/{task}": value for name, value in rate([result for result in plain if result.task == task]).items()}
     return found | _first_touched(plain)
 
 
-def _rate(results: Sequence[EpisodeResult]) -> dict[str, float]:
+def rate(results: Sequence[EpisodeResult]) -> dict[str, float]:
+    """The share of successes with its Wilson interval, where success applies, and the number of episodes."""
+    if any(result.outcome == "ended" for result in results):
+        return {"episodes": float(len(results))}
     successes = sum(result.outcome == "success" for result in results)
     low, high = wilson_interval(successes, len(results))
-    rate = dict(zip(_RATE, (share(successes, len(results)), low, high), strict=True))
-    return rate | {"episodes": float(len(results))}
+    found = dict(zip(_RATE, (share(successes, len(results)), low, high), strict=True))
+    return found | {"episodes": float(len(results))}
 
 
 def _of_condition(results: Sequence[EpisodeResult]) -> dict[str, float]:
     whole = [result for result in results if result.outcome != "crash"]
-    found = _rate(results) | {"crashes": float(len(results) - len(whole))}
+    found = rate(results) | {"crashes": float(len(results) - len(whole))}
     if whole:
         found["length"] = sum(result.length for result in whole) / len(whole)
         found["reward"] = sum(result.reward for result in whole) / len(whole)

@@ -8,6 +8,7 @@ from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
 from vla_train.evaluation.conditions import Progress, StageTest
 from vla_train.evaluation.figures import CONDITIONS, figures
+from vla_train.evaluation.groups import group_figures
 from vla_train.evaluation.latency import Timed, single_row_latency
 from vla_train.evaluation.montage import montage
 from vla_train.seeds import seeds
@@ -92,12 +93,14 @@ class Success:
             for name in self._conditions
         }
         results = [result for part in played.values() for result in part.results]
-        metrics = figures(results) | timed.figures()
+        metrics = figures(results) | group_figures(results, getattr(stage.environment, "task_groups", {})) | timed.figures()
         metrics |= {f"{name}/excluded": float(part.excluded) for name, part in played.items() if part.excluded}
         if self._single_row_calls:
             observation, _ = stage.environment.reset(seed=self._seeds[: self._num_envs])
             metrics |= single_row_latency(agent, observation, self._single_row_calls)
         not_applicable = {name: part.reason for name, part in played.items() if part.reason}
+        if "success" in stage.environment.not_applicable:
+            not_applicable["success"] = stage.environment.not_applicable["success"]
         if "plain" in played and "first_touched" not in metrics:
             reason = "no evaluated episode names an object and touched one"
             not_applicable["first_touched"] = stage.environment.not_applicable.get("first_touched", reason)

@@ -19,6 +19,8 @@ RATES = {
     "first_touched": "first touched is named",
 }
 NUMBERS = {
+    "success_mean_of_groups": ("mean of the groups of tasks", "{:.1%}"),
+    "reward": ("mean return", "{:.2f}"),
     "length": ("mean length", "{:.1f} steps"),
     "crashes": ("crashes", "{:.0f}"),
     "latency_ms_p50": ("planning, all rows", "{:.2f} ms"),
@@ -86,7 +88,7 @@ def _rows(metrics: Mapping[str, object], reasons: Mapping[str, object]) -> list[
             tasks = [key.removeprefix("success/") for key in numbers if key.startswith("success/")]
             rows += [_rate(numbers, "success", f"  {task}", f"/{task}") for task in tasks]
     for name, (title, form) in NUMBERS.items():
-        if name in numbers:
+        if name in numbers and not (name == "reward" and "success" in numbers):  # where there is success, it says more
             rows.append(Row(title, form.format(numbers[name]), _detail(numbers, name)))
     titles = {name: RATES.get(f"{name}/success", RATES.get(name, name)) for name in reasons}
     return rows + [Row(titles[name], "not applicable", str(reason)) for name, reason in reasons.items()]

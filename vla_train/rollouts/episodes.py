@@ -18,7 +18,7 @@ class Episode:
     seed: int
     instruction: str = ""  # what the policy was told
     goal: Goal = NO_GOAL  # what it was judged by; empty if the reset itself crashed
-    outcome: Literal["success", "failure", "crash"] = "failure"
+    outcome: Literal["success", "failure", "crash", "ended"] = "failure"  # ended: where success does not apply
     length: int = 0  # steps
     reward: float = 0.0  # sum over the steps
     first_touched: str = ""

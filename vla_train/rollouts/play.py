@@ -43,8 +43,9 @@ def play(
         record: keep the frames of the first so many episodes, from the first colour camera.
         progress: called with (episodes that have ended, all episodes) at the start and whenever one ends.
 
-    A row whose action is not finite ends as a crash. When the environment raises ``WorldError`` it is unknown whose fault it
-    is: the episodes under way are then played again one at a time, and one that fails alone is a crash. Neither ends the others.
+    A row whose action is not finite ends as a crash, and so does one that the environment does not end within its horizon. When
+    the environment raises ``WorldError``, the episodes under way are played again: those that may be to blame (``error.rows``,
+    else all) one at a time, and one that fails alone is a crash. None of this ends the others.
     """
     if instructions is not None and len(instructions) != len(seeds):
         raise ValueError(f"{len(instructions)} instructions for {len(seeds)} episodes")
@@ -89,12 +90,14 @@ class _Player:
             try:
                 self._run(waiting)
             except WorldError as error:
-                suspects, self.running = list(self.running.values()), {}
+                running, self.running = self.running, {}
+                suspects = [row for row in running if error.rows is None or row in error.rows] or list(running)
+                waiting.extendleft(running[row].index for row in reversed(running) if row not in suspects)
                 if len(suspects) == 1:
-                    self._finish_crash(suspects[0], str(error))
+                    self._finish_crash(running[suspects[0]], str(error))
                 else:
-                    for episode in suspects:
-                        self.run(deque([episode.index]))
+                    for row in suspects:
+                        self.run(deque([running[row].index]))
 
     def _run(self, waiting: deque[int]) -> None:
         observation = self._begin_all(waiting)
@@ -109,6 +112,7 @@ class _Player:
             self._keep_frames(observation)
             if any(ended[row] for row in self.running):
                 self._finish([row for row in self.running if ended[row]])
+            self._give_up()
             if waiting and len(self.running) < self.environment.num_envs:
                 observation = self._begin_free(waiting)
 
@@ -197,9 +201,16 @@ class _Player:
         touched = self.environment.first_touched if known else [""] * self.environment.num_envs
         for row in rows:
             episode = self.running.pop(row)
-            episode.outcome = "success" if success[row] else "failure"
+            judged = "success" not in self.environment.not_applicable
+            episode.outcome = ("success" if success[row] else "failure") if judged else "ended"
             episode.first_touched = touched[row]
             self._end(episode)
+
+    def _give_up(self) -> None:
+        """End the episodes that the environment should have ended by now."""
+        horizon = self.environment.io_spec.horizon
+        for row in [row for row, episode in self.running.items() if episode.length >= horizon]:
+            self._finish_crash(self.running.pop(row), f"the environment did not end the episode within its {horizon} steps")
 
     def _finish_crash(self, episode: Episode, message: str) -> None:
         episode.outcome = "crash"

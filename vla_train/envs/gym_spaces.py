@@ -1,0 +1,80 @@
+"""Gymnasium spaces as ours: what an environment shows as pictures and one vector of numbers, what it takes as an action."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+
+from vla_train.errors import UsageError, WorldError
+from vla_train.spec import ActionSpec, ImageSpec
+
+
+def action_spec(env_id: str, space: Any) -> ActionSpec:
+    """Box with bounds and Discrete. Raises UsageError for another space."""
+    if isinstance(space, spaces.Discrete):
+        return ActionSpec("discrete", size=1, choices=int(space.n))
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating) and space.is_bounded("both"):
+        low, high = (tuple(float(value) for value in bound.ravel()) for bound in (space.low, space.high))
+        return ActionSpec("continuous", size=len(low), low=low, high=high)
+    raise UsageError(f"{env_id} takes actions of {space}: here actions are Discrete, or a Box of floats with finite bounds")
+
+
+def to_action(space: Any, action: Any) -> Any:
+    """An action of ours, an int or float32 [a], as the environment takes it."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.start) + int(action)
+    return np.asarray(action, space.dtype).reshape(space.shape)
+
+
+class View:
+    """What the observations of a space hold: pictures (uint8 Boxes of three dimensions) by name, everything else in ``state``.
+
+    Boxes are flattened, Discrete becomes one-hot, a Dict is taken key by key. Raises UsageError for any other space.
+    """
+
+    def __init__(self, env_id: str, space: Any) -> None:
+        self.env_id = env_id
+        self._leaves = list(_leaves(env_id, space, ()))
+        self.images = {
+            _name(path): ImageSpec(*leaf.shape, kind="colour" if leaf.shape[2] == 3 else "depth")
+            for path, leaf in self._leaves
+            if _is_image(leaf)
+        }
+        numbers = [(path, leaf) for path, leaf in self._leaves if not _is_image(leaf)]
+        self.state_names = tuple(f"{_name(path)} {index}" for path, leaf in numbers for index in range(spaces.flatdim(leaf)))
+
+    def split(self, observation: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Pictures by name, and the state as float32 [s]. Raises WorldError where a number is not finite."""
+        images, state = {}, [np.zeros(0, np.float32)]
+        for path, leaf in self._leaves:
+            value = observation
+            for key in path:
+                value = value[key]
+            if _is_image(leaf):
+                images[_name(path)] = np.ascontiguousarray(value, np.uint8)
+            else:
+                state.append(np.asarray(spaces.flatten(leaf, value), np.float32))
+        vector = np.concatenate(state)
+        if not np.isfinite(vector).all():
+            raise WorldError(f"{self.env_id} shows {self.state_names[int(np.argmin(np.isfinite(vector)))]} as not finite")
+        return images, vector
+
+
+def _leaves(env_id: str, space: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(space, spaces.Dict):
+        for key, part in space.spaces.items():
+            yield from _leaves(env_id, part, (*path, str(key)))
+    elif isinstance(space, spaces.Box | spaces.Discrete):
+        yield path, space
+    else:
+        where = f" under {'.'.join(path)}" if path else ""
+        raise UsageError(f"{env_id} shows {space}{where}: here observations are Box, Discrete, or a Dict of these")
+
+
+def _is_image(space: Any) -> bool:
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] in (1, 3)
+
+
+def _name(path: tuple[str, ...]) -> str:
+    return "_".join(path) or "observation"
