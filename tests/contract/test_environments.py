@@ -19,6 +19,8 @@ Make = Callable[[int], Any]
 ENVIRONMENTS: dict[str, Make] = {
     "tabletop navigation": lambda n: TabletopVectorEnv(n, "basic_navigation", cameras=["top", "gripper"]),
     "tabletop manipulation": lambda n: TabletopVectorEnv(n, "simple_manipulation"),
+    "tabletop complex": lambda n: TabletopVectorEnv(n, "complex_tasks", cameras=["top", "gripper"]),
+    "tabletop several steps": lambda n: TabletopVectorEnv(n, "multi_step_reasoning"),
     "tabletop discrete": lambda n: TabletopVectorEnv(n, "simple_manipulation", actions="discrete"),
     "tabletop held-out pairs": lambda n: TabletopVectorEnv(n, "basic_navigation", split="pairs", cameras=[]),
     "babyai pixels": lambda n: BabyAIVectorEnv(n),

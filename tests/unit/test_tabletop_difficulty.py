@@ -1,4 +1,7 @@
-"""The floor under the difficulty, and the expert that is well above it: measured over thousands of seeds."""
+"""The floor under the difficulty, and the expert that is well above it.
+
+``scripts/check_expert.py`` measures the same over as many seeds as the figures in ``docs/tabletop.md`` are made from.
+"""
 
 import numpy as np
 import pytest
@@ -51,16 +54,16 @@ def test_random_actions_reach_at_most_3_percent(stage, actions):
 
 
 def test_an_expert_with_a_random_legal_goal_reaches_at_most_30_percent(stage):
-    env = make(stage, 2000)
-    draw = counter_uniform(seeds("test", 2000), 999, 1)[:, 0]
+    env = make(stage, 500)
+    draw = counter_uniform(seeds("test", 500), 999, 1)[:, 0]
     options = [[own, *others] for own, others in zip(env.goals, env.alternatives(), strict=True)]
     goals = [choices[int(u * len(choices))] for u, choices in zip(draw, options, strict=True)]
     assert finish(env, lambda step: env.expert_action(goals)).mean() <= 0.30
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3])
-def test_the_expert_succeeds_in_99_5_percent_of_10_000_seeds(stage, scale):
-    env = make(stage, 10_000)
+def test_the_expert_succeeds_in_99_5_percent(stage, scale):
+    env = make(stage, 2000)
     success = finish(env, lambda step: env.expert_action() + scale * noise(env, step))
     assert success.mean() >= 0.995
     if not scale:
@@ -72,16 +75,16 @@ def test_the_expert_succeeds_in_99_5_percent_of_10_000_seeds(stage, scale):
     "options", [{"actions": "discrete"}, {"split": "pairs"}, {"min_objects": 8, "max_objects": 8}, {"min_objects": 1}]
 )
 def test_the_expert_masters_the_variants(stage, options):
-    env = make(stage, 1000, **options)
+    env = make(stage, 600, **options)
     assert finish(env, lambda step: env.expert_action()).mean() >= 0.995
 
 
 def test_every_alternative_can_be_reached(stage):
     """Swapping the goal is a fair test: the expert reaches all legal goals of a scene within the horizon."""
-    scenes = make(stage, 60)
+    scenes = make(stage, 20)
     pairs = [(row, goal) for row, options in enumerate(scenes.alternatives()) for goal in options]
     env = TabletopVectorEnv(len(pairs), stage, cameras=[])
-    env.reset(seed=seeds("test", 60)[[row for row, _ in pairs]])
+    env.reset(seed=seeds("test", 20)[[row for row, _ in pairs]])
     env.set_goals(range(len(pairs)), [goal for _, goal in pairs])
     success = finish(env, lambda step: env.expert_action())
     assert success.mean() >= 0.995, [goal.key for (_, goal), reached in zip(pairs, success, strict=True) if not reached]

@@ -99,6 +99,13 @@ def test_instructions_use_the_templates_of_their_split(stage, split):
     assert wordings <= {line for task in STAGES[stage].tasks for line in grammar.templates(split)[task]}
 
 
+def test_no_instruction_is_longer_than_the_models_read():
+    """31 words and commas, and the begin token: ``model.max_tokens`` is 32."""
+    for split in splits.SPLITS:
+        texts = TabletopVectorEnv(1, "multi_step_reasoning", cameras=[], split=split).sample_instructions(SEEDS[:1500])
+        assert max(len(text.replace(",", " ,").split()) for text in texts) <= 31
+
+
 def test_training_words_make_up_the_held_out_templates():
     """A held-out wording is a new order of known words: what is tested is the sentence, not the vocabulary."""
     train = {word for lines in grammar.TRAIN_TEMPLATES.values() for line in lines for word in line.split()}
@@ -106,8 +113,9 @@ def test_training_words_make_up_the_held_out_templates():
     assert held_out <= train | {"with"}
 
 
-def test_only_the_named_object_is_held_out_in_the_split_pairs():
-    env = TabletopVectorEnv(200, "simple_manipulation", cameras=[], split="pairs")
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_object_to_touch_is_held_out_in_the_split_pairs(stage):
+    env = TabletopVectorEnv(200, stage, cameras=[], split="pairs")
     env.reset(seed=SEEDS[:200])
     assert {tuple(goal.named.split()) for goal in env.goals} == set(splits.HELD_OUT_PAIRS)
 

@@ -17,10 +17,11 @@ class Draw(IntEnum):
     TEMPLATE = 8
     ALTERNATIVES = 9  # templates of the alternatives
     DISTRACTORS = 10  # order of preference of the pairs in further slots
-    # Kept for what comes later: obstacles and places, then one number for each axis of domain randomization.
     WALLS = 16
     TRAYS = 17
-    SUBGOALS = 18
+    SUBGOALS = 18  # proposals of a goal in several steps
+    OTHER_SUBGOALS = 19  # proposals of its alternatives
+    # Kept for what comes later: one number for each axis of domain randomization.
     LIGHT = 32
     TEXTURE = 33
     OBJECT_LOOK = 34

@@ -7,8 +7,11 @@ held) it opens first. Everything that it reacts to can be seen in one picture an
 import numpy as np
 
 from vla_train.envs.tabletop import world
-from vla_train.envs.tabletop.goals import DIRECTION_XY, Goals, Kind, by_kind, target_xy
+from vla_train.envs.tabletop.furniture import way_round
+from vla_train.envs.tabletop.goals import DIRECTION_XY, PUT_KINDS, Goals, Judgement, Kind, by_kind, relation, target_xy
 from vla_train.envs.tabletop.physics import wrap
+from vla_train.envs.tabletop.placing import in_place, put_place
+from vla_train.envs.tabletop.progress import present_step
 from vla_train.envs.tabletop.state import State
 
 GAIN = 0.7  # share of the remaining distance that one step takes
@@ -18,11 +21,12 @@ BEHIND = 0.085  # metres from an object's centre to the point from which it is p
 LANE = (0.05, 0.035)  # half of the length and width of the region around that point from which a push goes ahead
 CONTACT_MARGIN = 0.015  # metres from contact at which the approach is straightened fully
 PUSH_SPEED = 0.6  # of the largest step
+RELEASE_DISTANCE = 0.03  # metres: nearer than this to its place, a carried object is let go
 
 
 def expert_action(state: State, goals: Goals, kinds: tuple[Kind, ...]) -> np.ndarray:
-    """The next action towards each row's goal, float64 [n, 4] within [-1, 1]."""
-    return by_kind({Kind.GO_OBJECT: _go, Kind.GO_REGION: _go, Kind.HOLD: _hold, Kind.PUSH: _push}, kinds, state, goals)
+    """The next action towards each row's goal [n, s], float64 [n, 4] within [-1, 1]."""
+    return by_kind(_SKILLS, kinds, state, present_step(state, goals, kinds))
 
 
 def _towards(dx: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,3 +83,29 @@ def _push(state: State, goals: Goals) -> np.ndarray:
     sideways = pushing * apart * _unit(-across * (0.5 / world.MOVE)) + (1 - pushing) * side * lift
     grip = np.where(ready, _unit((off - 1) * 4), 1.0)
     return np.stack([forward * ux - sideways * uy, forward * uy + sideways * ux, np.zeros_like(grip), grip], axis=1)
+
+
+def _put(state: State, goals: Goals) -> np.ndarray:
+    """Take hold of the object, carry it round walls to the nearest place with room, and let go."""
+    action, holding = _hold(state, goals), state.held == goals.slot
+    x, y, _ = put_place(state, relation(goals), goals.slot, goals.other)
+    dx, dy = x - state.tip_x, y - state.tip_y
+    off = np.sqrt(dx * dx + dy * dy) / RELEASE_DISTANCE
+    to_x, to_y, corner = way_round(state, x, y)
+    dx, dy = to_x - state.tip_x, to_y - state.tip_y
+    pace = np.where(corner, world.MOVE / np.maximum(np.sqrt(dx * dx + dy * dy), 1e-6), GAIN)  # past corners at full speed
+    dx, dy = _towards(dx * pace / GAIN, dy * pace / GAIN)
+    carry = np.stack([dx, dy, np.zeros_like(dx), _unit(np.where(corner, -1.0, (1 - off) * 4))], axis=1)
+    stays = ~holding & in_place(state, relation(goals), goals.slot, goals.other)
+    rest = np.stack([np.zeros_like(dx)] * 3 + [np.ones_like(dx)], axis=1)
+    chosen: np.ndarray = np.where(holding[:, None], carry, np.where(stays[:, None], rest, action))
+    return chosen
+
+
+_SKILLS: dict[Kind, Judgement] = {
+    Kind.GO_OBJECT: _go,
+    Kind.GO_REGION: _go,
+    Kind.HOLD: _hold,
+    Kind.PUSH: _push,
+    **dict.fromkeys(PUT_KINDS, _put),
+}

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from vla_train.envs.tabletop import world
+from vla_train.envs.tabletop.furniture import in_walls, stop_at_walls, tray_at
 from vla_train.envs.tabletop.state import State
 
 
@@ -16,15 +17,19 @@ def advance(state: State, action: np.ndarray) -> None:
 
     An open gripper is above the objects and passes over them. A gripper that closes (its opening falls below ``DOWN``) within
     ``GRASP_RADIUS`` of an object takes hold of it, a bottle only along its axis. A closed, empty gripper is at table level and
-    pushes what it meets ahead, in the direction of its own motion.
+    pushes what it meets ahead, in the direction of its own motion. Walls stop a closed gripper and what is pushed, and an open
+    one cannot close above them; the rim of a tray keeps pushed things on it, and others off it.
     """
     dx, dy, length = _move(state, action)
     before = state.yaw
     state.yaw = np.minimum(np.maximum(before + action[:, 2] * world.TURN, -world.YAW_LIMIT), world.YAW_LIMIT)
     was_open = state.opening >= world.DOWN
     state.opening = np.minimum(np.maximum(state.opening + action[:, 3] * world.GRIP, 0.0), 1.0)
+    if state.furnished:
+        above = was_open & in_walls(state, state.tip_x, state.tip_y, world.WALL_CLEARANCE)
+        state.opening = np.where(above, np.maximum(state.opening, world.DOWN), state.opening)
     is_open = state.opening >= world.DOWN
-    state.held[is_open] = -1
+    _release(state, is_open)
     _carry(state, state.yaw - before)
     state.still = (state.still + 1) * (length <= world.SLOW)
     _contact(state, dx, dy, length, was_open, is_open)
@@ -35,10 +40,25 @@ def _move(state: State, action: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     dx, dy = action[:, 0], action[:, 1]
     scale = world.MOVE / np.maximum(np.sqrt(dx * dx + dy * dy), 1.0)
     old_x, old_y = state.tip_x, state.tip_y
-    state.tip_x = np.minimum(np.maximum(old_x + dx * scale, -world.HALF), world.HALF)
-    state.tip_y = np.minimum(np.maximum(old_y + dy * scale, -world.HALF), world.HALF)
+    x = np.minimum(np.maximum(old_x + dx * scale, -world.HALF), world.HALF)
+    y = np.minimum(np.maximum(old_y + dy * scale, -world.HALF), world.HALF)
+    if state.furnished:
+        x, y = stop_at_walls(state, x, y, state.opening < world.DOWN)
+    state.tip_x, state.tip_y = x, y
     dx, dy = state.tip_x - old_x, state.tip_y - old_y
     return dx, dy, np.sqrt(dx * dx + dy * dy)
+
+
+def _release(state: State, is_open: np.ndarray) -> None:
+    """An open gripper holds nothing. What it lets go over another object lies on top of everything from then on."""
+    if state.furnished:  # without them nothing is ever put anywhere, and the order of drawing stays that of the slots
+        rows = np.flatnonzero(is_open & (state.held >= 0))
+        if len(rows):
+            slots = state.held[rows]
+            x, y = state.x[rows] - state.x[rows, slots][:, None], state.y[rows] - state.y[rows, slots][:, None]
+            over = (x * x + y * y < (2 * world.BODY) ** 2).sum(axis=1) > 1  # itself and another one
+            state.layer[rows[over], slots[over]] = state.layer[rows[over]].max(axis=1) + 1
+    state.held[is_open] = -1
 
 
 def _carry(state: State, turn: np.ndarray) -> None:
@@ -84,8 +104,14 @@ def _push(state: State, rows: np.ndarray, slots: np.ndarray, ux: np.ndarray, uy:
     exit_distance = np.sqrt(np.maximum(along * along + world.BODY**2 - (rx * rx + ry * ry), 0.0)) - along
     distance = np.minimum(np.maximum(exit_distance, 0.0), length) * (along + length > 0)
     limit = world.OBJECT_LIMIT
-    state.x[rows, slots] = np.minimum(np.maximum(state.x[rows, slots] + ux * distance, -limit), limit)
-    state.y[rows, slots] = np.minimum(np.maximum(state.y[rows, slots] + uy * distance, -limit), limit)
+    x = np.minimum(np.maximum(state.x[rows, slots] + ux * distance, -limit), limit)
+    y = np.minimum(np.maximum(state.y[rows, slots] + uy * distance, -limit), limit)
+    if state.furnished:
+        old_x, old_y = state.x[rows, slots], state.y[rows, slots]
+        kept = tray_at(state, rows, x, y) != tray_at(state, rows, old_x, old_y)
+        kept |= in_walls(state.rows(rows), x, y, world.BODY)
+        x, y = np.where(kept, old_x, x), np.where(kept, old_y, y)
+    state.x[rows, slots], state.y[rows, slots] = x, y
 
 
 def wrap(angle: np.ndarray) -> np.ndarray:

@@ -1,12 +1,13 @@
 """Pictures of n worlds at once."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from vla_train.envs.tabletop import shapes, world
-from vla_train.envs.tabletop.sprites import gripper_sheet, object_sheet
+from vla_train.envs.tabletop.sprites import Sheet, gripper_sheet, object_sheet, tray_sheet, wall_sheet
 from vla_train.envs.tabletop.state import State
 
 _CHUNK = 256  # worlds drawn at once: bounds the memory of large batches
@@ -24,14 +25,16 @@ CAMERAS = {"top": Camera(1.0, False), "gripper": Camera(0.4, True)}
 
 
 class Renderer:
-    """Draws one camera's pictures of a given size."""
+    """Draws one camera's pictures of a given size; ``furnished`` where worlds have trays or walls."""
 
-    def __init__(self, camera: Camera, size: int):
+    def __init__(self, camera: Camera, size: int, furnished: bool = False):
         self.camera, self.size = camera, size
         self.scale = size / camera.span  # pixels per metre
         self.objects, self.gripper = object_sheet(self.scale), gripper_sheet(self.scale)
-        patch = max(self.objects.patch, self.gripper.patch)
-        self.margin = patch // 2 + 2  # how far outside the picture a thing's centre can be and still show
+        self.furniture: list[Sheet] = [tray_sheet(self.scale), wall_sheet(self.scale)] if furnished else []
+        patch = max(sheet.patch for sheet in (self.objects, self.gripper, *self.furniture))
+        shadow = math.ceil(shapes.SHADOW_OFFSET * self.scale) if furnished else 0
+        self.margin = patch // 2 + 2 + shadow  # how far outside the picture a thing's centre can be and still show
         self.pad = self.margin + (self.margin if camera.follows else math.ceil((world.HALF - camera.span / 2) * self.scale))
         self.background, self.origin = self._background()
 
@@ -48,23 +51,51 @@ class Renderer:
     def _draw(self, state: State, rows: np.ndarray) -> np.ndarray:
         """uint8 [rows, y, 3 x], with a border of ``pad`` pixels."""
         canvas, left, top = self._canvas(state, rows)
-        column, row = state.x[rows] * self.scale - left[:, None], -state.y[rows] * self.scale - top[:, None]
-        low, high = self.pad - self.margin, self.pad + self.size + self.margin
-        seen = state.present[rows] & (column >= low) & (column < high) & (row >= low) & (row < high)
-        held = np.arange(state.num_slots) == state.held[rows, None]
-        colour = shapes.RGB[state.colour[rows]]
-        layers = [
-            (index := np.flatnonzero((seen & ~held)[:, slot]), np.full(len(index), slot)) for slot in range(state.num_slots)
-        ]
-        for index, slot in [*layers, np.nonzero(seen & held)]:
-            pick = (index, slot)
-            angle, shape = state.angle[rows[index], slot], state.shape[rows[index], slot]
-            self.objects.paste(canvas, index, column[pick], row[pick], angle, shape, colour[pick])
+        self._draw_furniture(canvas, left, top, state, rows)
+        self._draw_objects(canvas, left, top, state, rows)
         column, row = state.tip_x[rows] * self.scale - left, -state.tip_y[rows] * self.scale - top
         opening = np.round(state.opening[rows] * (shapes.OPENINGS - 1)).astype(np.int64)
         every, colour = np.arange(len(rows)), np.broadcast_to(shapes.GRIPPER_RGB, (len(rows), 3))
         self.gripper.paste(canvas, every, column, row, state.yaw[rows], opening, colour)
         return canvas
+
+    def _draw_objects(self, canvas: np.ndarray, left: np.ndarray, top: np.ndarray, state: State, rows: np.ndarray) -> None:
+        """From below to above. What lies on another object casts a shadow, which sets it off from one of its own colour."""
+        column, row = state.x[rows] * self.scale - left[:, None], -state.y[rows] * self.scale - top[:, None]
+        seen = state.present[rows] & self._in_sight(column, row)
+        held = np.arange(state.num_slots) == state.held[rows, None]
+        colour, layer, shadow = shapes.RGB[state.colour[rows]], state.layer[rows], shapes.SHADOW_OFFSET * self.scale
+
+        def paste(index: np.ndarray, slot: np.ndarray, rgb: np.ndarray, offset: float = 0.0) -> None:
+            pick = (index, slot)
+            angle, shape = state.angle[rows[index], slot], state.shape[rows[index], slot]
+            self.objects.paste(canvas, index, column[pick] + offset, row[pick] + offset, angle, shape, rgb)
+
+        for index, slot in _layers(seen, held, layer):
+            raised = layer[index, slot] > 0
+            if raised.any():
+                paste(index[raised], slot[raised], np.zeros((raised.sum(), 3), np.int16), shadow)
+            paste(index, slot, colour[index, slot])
+
+    def _in_sight(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
+        low, high = self.pad - self.margin, self.pad + self.size + self.margin
+        sight: np.ndarray = (column >= low) & (column < high) & (row >= low) & (row < high)
+        return sight
+
+    def _draw_furniture(self, canvas: np.ndarray, left: np.ndarray, top: np.ndarray, state: State, rows: np.ndarray) -> None:
+        """Trays and walls, below everything else."""
+        level = np.zeros(len(state.seed), np.int64)
+        trays = [(state.tray_x[:, k], state.tray_y[:, k], level, shapes.TRAY_RGB[k]) for k in range(state.tray_x.shape[1])]
+        walls = [
+            (state.wall_x[:, k], state.wall_y[:, k], state.wall_upright[:, k], shapes.WALL_RGB)
+            for k in range(state.wall_x.shape[1])
+        ]
+        for sheet, things in zip(self.furniture, (trays, walls), strict=False):
+            for x, y, quarters, rgb in things:
+                column, row = x[rows] * self.scale - left, -y[rows] * self.scale - top
+                index = np.flatnonzero(self._in_sight(column, row))
+                angle, colour = quarters[rows[index]] * (math.pi / 2), np.broadcast_to(rgb, (len(index), 3))
+                sheet.paste(canvas, index, column[index], row[index], angle, np.zeros_like(index), colour)
 
     def _canvas(self, state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Padded pictures of the bare table, and pixel coordinates (x right, y down, 0 at its centre) of their first pixel."""
@@ -86,6 +117,18 @@ class Renderer:
         for x, y in world.REGIONS.values():
             _fill(picture, centres, (x * self.scale, -y * self.scale), shapes.MARK_HALF * self.scale, shapes.MARK_RGB)
         return np.round(picture).astype(np.uint8).reshape(2 * half, -1), half
+
+
+def _layers(seen: np.ndarray, held: np.ndarray, layer: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Which objects to draw together, from below to above: rows and slots, each row at most once. What is held comes last."""
+    lying, rows = seen & ~held, np.arange(len(seen))
+    stacked = bool(layer.any())
+    order = layer.argsort(axis=1, kind="stable") if stacked else np.broadcast_to(np.arange(seen.shape[1]), seen.shape)
+    for slot in order.T:
+        index = np.flatnonzero(lying[rows, slot])
+        yield index, slot[index]
+    index, slot = np.nonzero(seen & held)
+    yield index, slot
 
 
 def _fill(picture: np.ndarray, centres: np.ndarray, middle: tuple[float, float], half: float, rgb: tuple[int, int, int]) -> None:

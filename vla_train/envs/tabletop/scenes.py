@@ -1,4 +1,7 @@
-"""Scenes from seeds: which objects stand where, and where the gripper starts. A scene does not depend on the stage."""
+"""Scenes from seeds: which objects stand where, and where the gripper starts.
+
+A scene depends on the stage only by its trays and walls: they are placed first, and objects keep away from them.
+"""
 
 from functools import cache
 from itertools import product
@@ -7,27 +10,33 @@ import numpy as np
 
 from vla_train.envs.tabletop import world
 from vla_train.envs.tabletop.draws import Draw
+from vla_train.envs.tabletop.furniture import wall_halves
 from vla_train.envs.tabletop.splits import IS_HELD_OUT, scene_pairs, target_pairs
 from vla_train.envs.tabletop.state import FAR, State
 from vla_train.seeds import counter_integers, counter_uniform
 
 SPREAD = 0.38  # objects stand within [-SPREAD, SPREAD]
 SPACING = 0.17  # least distance between two objects
+WALL_SPREAD = 0.26  # the centres of walls lie within this: both of their ends can be passed
+TRAY_SPACING, WALL_SPACING = 0.165, 0.115  # least distance of an object's centre from a tray's centre and a wall's surface
+BETWEEN_TRAYS, TRAY_TO_WALL = 0.23, 0.125  # least distance of a tray's centre from another's and from a wall's surface
 START_SPREAD = 0.44  # the gripper starts within this
 START_SPACING = 0.11  # and at least so far from every object and every region's centre
 ANGLE = np.pi / 3  # angles of objects and gripper are drawn within [-ANGLE, ANGLE]
 CANDIDATES = 32
 
 
-def sample_scenes(seeds: np.ndarray, split: str, min_objects: int, max_objects: int) -> State:
+def sample_scenes(seeds: np.ndarray, split: str, min_objects: int, max_objects: int, trays: int = 0, walls: int = 0) -> State:
     """The scenes of seeds [n]. Slot 0 holds the target; slot 1 shares its colour, slot 2 its shape; slot 3 is like 1 and 2."""
-    state = State.empty(len(seeds), max_objects)
+    state = State.empty(len(seeds), max_objects, trays, walls)
     state.seed[:] = seeds
     span = max_objects - min_objects + 1
     state.count[:] = min_objects + counter_integers(seeds, Draw.COUNT, 1, span)[:, 0]
     pairs = _pairs(seeds, split, max_objects)
     state.colour[:], state.shape[:] = pairs // len(world.SHAPES), pairs % len(world.SHAPES)
     state.angle[:] = _between(counter_uniform(seeds, Draw.ANGLES, max_objects), ANGLE)
+    _place_walls(state)
+    _place_trays(state)
     _place_objects(state)
     _place_gripper(state)
     absent = ~state.present
@@ -84,13 +93,48 @@ def _quartets(split: str) -> tuple[np.ndarray, np.ndarray]:
     return table, counts
 
 
+def _place_walls(state: State) -> None:
+    """Any place and either direction: what follows keeps away from walls."""
+    walls = state.wall_x.shape[1]
+    if walls:
+        draw = counter_uniform(state.seed, Draw.WALLS, 3 * walls).reshape(-1, walls, 3)
+        state.wall_x[:], state.wall_y[:] = _between(draw[:, :, 0], WALL_SPREAD), _between(draw[:, :, 1], WALL_SPREAD)
+        state.wall_upright[:] = draw[:, :, 2] < 0.5
+
+
+def _place_trays(state: State) -> None:
+    n, trays = state.tray_x.shape
+    if not trays:
+        return
+    draw = counter_uniform(state.seed, Draw.TRAYS, trays * CANDIDATES * 2)
+    places = _between(draw, SPREAD).reshape(n, trays, CANDIDATES, 2)
+    for tray in range(trays):
+        x, y = places[:, tray, :, 0], places[:, tray, :, 1]
+        choice = _first_with_room(_furniture_room(state, x, y, tray, BETWEEN_TRAYS, TRAY_TO_WALL), SPACING)
+        state.tray_x[:, tray], state.tray_y[:, tray] = x[np.arange(n), choice], y[np.arange(n), choice]
+
+
+def _furniture_room(state: State, x: np.ndarray, y: np.ndarray, trays: int, to_trays: float, to_walls: float) -> np.ndarray:
+    """Squared distances [n, c] to the nearest of the first trays and all walls, scaled so that ``SPACING`` suffices."""
+    room = np.full(x.shape, np.inf)
+    for tray in range(trays):
+        square = (x - state.tray_x[:, tray, None]) ** 2 + (y - state.tray_y[:, tray, None]) ** 2
+        room = np.minimum(room, square * (SPACING / to_trays) ** 2)
+    for wall in range(state.wall_x.shape[1]):
+        half_x, half_y = wall_halves(state, wall, 0.0)
+        beside_x = np.maximum(np.abs(x - state.wall_x[:, wall, None]) - half_x[:, None], 0.0)
+        beside_y = np.maximum(np.abs(y - state.wall_y[:, wall, None]) - half_y[:, None], 0.0)
+        room = np.minimum(room, (beside_x * beside_x + beside_y * beside_y) * (SPACING / to_walls) ** 2)
+    return room
+
+
 def _place_objects(state: State) -> None:
     """Each object takes its first candidate place that keeps its distance, or else the roomiest one."""
     n, m = state.x.shape
     places = _between(counter_uniform(state.seed, Draw.POSITIONS, m * CANDIDATES * 2), SPREAD).reshape(n, m, CANDIDATES, 2)
     for slot in range(m):
         x, y = places[:, slot, :, 0], places[:, slot, :, 1]
-        room = np.full((n, CANDIDATES), np.inf)
+        room = _furniture_room(state, x, y, state.tray_x.shape[1], TRAY_SPACING, WALL_SPACING)
         for other in range(slot):
             room = np.minimum(room, (x - state.x[:, other, None]) ** 2 + (y - state.y[:, other, None]) ** 2)
         choice = _first_with_room(room, SPACING)

@@ -6,7 +6,7 @@ earlier ones. Objects can be told apart by outline alone: a ring with a handle, 
 
 import numpy as np
 
-from vla_train.envs.tabletop.world import COLOURS, SHAPES
+from vla_train.envs.tabletop.world import COLOURS, SHAPES, TRAY_HALF, WALL_HALF
 
 NUM_PARTS = 3
 _NONE = (0.0, 0.0, -1.0, -1.0, 0.0, 1.0)  # a part that covers nothing
@@ -28,6 +28,16 @@ _RGB = {"red": (200, 36, 36), "blue": (40, 76, 200), "green": (34, 150, 52), "ye
 RGB = np.array([_RGB[colour] for colour in COLOURS], np.int16)  # times the largest shade it stays within 255
 TABLE_RGB, MARK_RGB, FLOOR_RGB = (196, 186, 168), (176, 164, 144), (92, 88, 84)
 GRIPPER_RGB = np.array([36, 36, 42], np.int16)
+
+# Trays: a rim and a floor. Walls: a long block with a ridge. Neither turns, but for walls by a right angle.
+_TRAY = ((0.0, 0.0, TRAY_HALF, TRAY_HALF, 0.014, 0.55), (0.0, 0.0, TRAY_HALF - 0.012, TRAY_HALF - 0.012, 0.006, 1.0), _NONE)
+_WALL = ((0.0, 0.0, *WALL_HALF, 0.003, 1.0), (0.0, 0.0, WALL_HALF[0], 0.003, 0.001, 1.6), _NONE)
+TRAY_PARTS, WALL_PARTS = np.array([_TRAY], np.float32), np.array([_WALL], np.float32)
+TRAY_REACH, WALL_REACH = 0.110, 0.125
+TRAY_RGB = np.array([(238, 238, 234), (138, 142, 150)], np.int16)  # in the order of ``world.TRAYS``
+WALL_RGB = np.array([108, 62, 40], np.int16)
+
+SHADOW_OFFSET = 0.012  # metres to the right and towards the viewer, of an object that lies on another
 
 FINGER = (0.036, 0.009)  # half length and width
 FINGER_OFFSET = (0.026, 0.036)  # of a closed gripper, and what opening adds

@@ -12,6 +12,7 @@ import numpy as np
 from vla_train.envs.tabletop import shapes
 
 TURNS = 64  # directions in a full turn
+QUARTERS = 4  # enough for what stands along an axis
 _COVER_BITS, _SHADE_BITS = 7, 6  # fixed-point: cover 0 to 128, shade 64 for 1
 
 
@@ -22,15 +23,18 @@ class Sheet:
     each channel, so that pasting runs over contiguous memory.
     """
 
-    def __init__(self, parts: np.ndarray, reach: float, scale: float):
-        """``parts`` float32 [variant, part, 6] in metres (see ``shapes``), none beyond ``reach``; ``scale`` pixels per metre."""
+    def __init__(self, parts: np.ndarray, reach: float, scale: float, turns: int = TURNS):
+        """``parts`` float32 [variant, part, 6] in metres (see ``shapes``), none beyond ``reach``; ``scale`` pixels per metre;
+        ``turns`` directions in a full turn.
+        """
+        self.turns = turns
         self.patch = math.ceil(2 * reach * scale) + 2
         self.offsets = 4 if scale <= 96 else 2 if scale <= 256 else 1  # per pixel and axis: finer than 3 mm
-        shape = (len(parts), TURNS, self.offsets, self.offsets)
+        shape = (len(parts), turns, self.offsets, self.offsets)
         variant, turn, down, across = (index.ravel() for index in np.indices(shape))
         cover, shade = draw_parts(
             parts[variant] * np.array([scale] * 5 + [1], np.float32),
-            turn * (2 * np.pi / TURNS),
+            turn * (2 * np.pi / turns),
             (across + 0.5) / self.offsets,
             (down + 0.5) / self.offsets,
             self.patch,
@@ -56,7 +60,7 @@ class Sheet:
         left, top = np.floor(column).astype(np.int64), np.floor(row).astype(np.int64)
         across = ((column - left) * self.offsets).astype(np.int64)
         down = ((row - top) * self.offsets).astype(np.int64)
-        which = (variant, np.round(angle * (TURNS / (2 * np.pi))).astype(np.int64) % TURNS, down, across)
+        which = (variant, np.round(angle * (self.turns / (2 * np.pi))).astype(np.int64) % self.turns, down, across)
         where = (index, top - self.patch // 2, (left - self.patch // 2) * 3)
         windows = np.lib.stride_tricks.sliding_window_view(canvas, (self.patch, 3 * self.patch), axis=(1, 2), writeable=True)
         below = windows[where].astype(np.int16)
@@ -86,6 +90,18 @@ def object_sheet(scale: float) -> Sheet:
 def gripper_sheet(scale: float) -> Sheet:
     """One variant for each of ``shapes.OPENINGS`` openings."""
     return Sheet(shapes.gripper_parts(np.linspace(0, 1, shapes.OPENINGS)), shapes.GRIPPER_REACH, scale)
+
+
+@lru_cache(maxsize=16)
+def tray_sheet(scale: float) -> Sheet:
+    """Trays differ in their colour only."""
+    return Sheet(shapes.TRAY_PARTS, shapes.TRAY_REACH, scale, QUARTERS)
+
+
+@lru_cache(maxsize=16)
+def wall_sheet(scale: float) -> Sheet:
+    """Walls stand along x or along y."""
+    return Sheet(shapes.WALL_PARTS, shapes.WALL_REACH, scale, QUARTERS)
 
 
 def draw_parts(

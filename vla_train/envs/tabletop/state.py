@@ -1,4 +1,7 @@
-"""The state of n tabletop worlds as arrays with a leading environment axis; m is the number of object slots."""
+"""The state of n tabletop worlds as arrays with a leading environment axis.
+
+m is the number of object slots, t of trays and w of walls (both 0 in the first two stages).
+"""
 
 from dataclasses import dataclass, fields
 
@@ -20,6 +23,12 @@ class State:
     angle: np.ndarray  # float64 [n, m]
     start_x: np.ndarray  # float64 [n, m], where the objects were when the episode began
     start_y: np.ndarray  # float64 [n, m]
+    layer: np.ndarray  # int64 [n, m], 0 on the table; an object put down over others lies in a higher layer than all before
+    tray_x: np.ndarray  # float64 [n, t], centres
+    tray_y: np.ndarray  # float64 [n, t]
+    wall_x: np.ndarray  # float64 [n, w], centres
+    wall_y: np.ndarray  # float64 [n, w]
+    wall_upright: np.ndarray  # int64 [n, w], 1 for a wall along y, 0 for one along x
     tip_x: np.ndarray  # float64 [n]
     tip_y: np.ndarray  # float64 [n]
     yaw: np.ndarray  # float64 [n]
@@ -30,18 +39,20 @@ class State:
     steps: np.ndarray  # int64 [n]
 
     @classmethod
-    def empty(cls, num_envs: int, slots: int) -> "State":
+    def empty(cls, num_envs: int, slots: int, trays: int = 0, walls: int = 0) -> "State":
         def integers(*shape: int, value: int = 0) -> np.ndarray:
             return np.full(shape, value, np.int64)
 
         def floats(*shape: int, value: float = 0.0) -> np.ndarray:
             return np.full(shape, value, np.float64)
 
-        n, m = num_envs, slots
+        n, m, t, w = num_envs, slots, trays, walls
         return cls(
             seed=integers(n), count=integers(n), colour=integers(n, m), shape=integers(n, m),
             x=floats(n, m, value=FAR), y=floats(n, m, value=FAR), angle=floats(n, m),
             start_x=floats(n, m, value=FAR), start_y=floats(n, m, value=FAR),
+            layer=integers(n, m), tray_x=floats(n, t), tray_y=floats(n, t),
+            wall_x=floats(n, w), wall_y=floats(n, w), wall_upright=integers(n, w),
             tip_x=floats(n), tip_y=floats(n), yaw=floats(n), opening=floats(n, value=1.0), held=integers(n, value=-1),
             still=integers(n), touched=integers(n, value=-1), steps=integers(n),
         )  # fmt: skip
@@ -49,6 +60,11 @@ class State:
     @property
     def num_slots(self) -> int:
         return int(self.colour.shape[1])
+
+    @property
+    def furnished(self) -> bool:
+        """Whether there are trays or walls."""
+        return bool(self.tray_x.shape[1] + self.wall_x.shape[1])
 
     @property
     def present(self) -> np.ndarray:

@@ -12,9 +12,11 @@ from vla_train.envs.contract import Goal
 from vla_train.envs.tabletop import describe, wording, world
 from vla_train.envs.tabletop.actions import ACTIONS, discretise, to_motion
 from vla_train.envs.tabletop.expert import expert_action
-from vla_train.envs.tabletop.goals import CONDITIONS, REMAINING, Goals, by_kind
+from vla_train.envs.tabletop.goal_data import to_arrays
+from vla_train.envs.tabletop.goals import Goals
 from vla_train.envs.tabletop.options import check_options
 from vla_train.envs.tabletop.physics import advance
+from vla_train.envs.tabletop.progress import Progress
 from vla_train.envs.tabletop.render import CAMERAS, Renderer
 from vla_train.envs.tabletop.scenes import sample_scenes
 from vla_train.envs.tabletop.spaces import action_space, observation_space
@@ -54,7 +56,8 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         check_options(num_envs, stage, image_size, cameras, split, min_objects, max_objects, actions, shaping)
         self.num_envs, self.stage, self.split, self.shaping = num_envs, stage, split, float(shaping)
         self._stage, self._objects = STAGES[stage], (min_objects, max_objects)
-        self._renderers = {name: Renderer(CAMERAS[name], image_size) for name in cameras}
+        self._furnished = self._stage.trays + self._stage.walls > 0
+        self._renderers = {name: Renderer(CAMERAS[name], image_size, self._furnished) for name in cameras}
         self._viewer: Renderer | None = None
         self.io_spec = Spec(
             images={name: ImageSpec(image_size, image_size) for name in cameras},
@@ -69,11 +72,11 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = action_space(self.io_spec)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._state, self._goals = State.empty(num_envs, max_objects), Goals.empty(num_envs)
+        self._state = State.empty(num_envs, max_objects, self._stage.trays, self._stage.walls)
+        self._progress = Progress(num_envs, self._stage.steps, self._stage.kinds)
         self._words: list[Goal] = []
         self._ended = np.ones(num_envs, bool)
         self._success = np.zeros(num_envs, bool)
-        self._dwell = np.zeros(num_envs, np.int64)
         self._potential = np.zeros(num_envs)
 
     def reset(
@@ -86,13 +89,17 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         if not mask.all() and not self._words:
             raise WorldError("tabletop: the first reset must reset every row")
         rows = np.flatnonzero(mask)
-        scenes = sample_scenes(seeds[rows], self.split, *self._objects)
-        goals, tasks = self._stage.sample(scenes, objects_only=self.split == "pairs")
-        words = wording.word(scenes, self._stage, goals, tasks, self.split)
+        scenes, goals, words = self._sample(seeds[rows])
         self._state.assign(rows, scenes)
         self._words = self._words or [words[0]] * self.num_envs
         self._begin(rows, goals, words)
         return self._observation(), {}
+
+    def _sample(self, seeds: np.ndarray) -> tuple[State, Goals, list[Goal]]:
+        """The scenes of seeds [n], and their goals as arrays and in words."""
+        scenes = sample_scenes(seeds, self.split, *self._objects, self._stage.trays, self._stage.walls)
+        requests = self._stage.sample(scenes, objects_only=self.split == "pairs")
+        return scenes, requests.goals, wording.word(scenes, self._stage, requests, self.split)
 
     def _seeds(self, seed: Sequence[int] | np.ndarray | int | None) -> np.ndarray:
         if seed is None:
@@ -106,12 +113,11 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _begin(self, rows: np.ndarray, goals: Goals, words: Sequence[Goal]) -> None:
         """Set the goals of rows, and start to judge by them."""
-        self._goals.assign(rows, goals)
+        self._progress.begin(rows, goals)
         for row, goal in zip(rows, words, strict=True):
             self._words[row] = goal
-        self._ended[rows], self._success[rows], self._dwell[rows] = False, False, 0
-        if self.shaping:
-            self._potential[rows] = self._potentials()[rows]
+        self._ended[rows], self._success[rows] = False, False
+        self._potential[rows] = self._potentials()[rows] if self.shaping else 0.0
 
     def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """See the contract. Reward is 1 at success, and the shaping if there is one."""
@@ -122,24 +128,23 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         kept = state.rows(still) if len(still) else None
         advance(state, motion)
         state.steps += 1
-        met = by_kind(CONDITIONS, self._stage.kinds, state, self._goals)
-        self._dwell = np.where(self._ended, self._dwell, (self._dwell + 1) * met)
-        terminated = (self._dwell >= world.DWELL) & ~self._ended
+        reached, failed = self._progress.judge(state, self._ended)
+        terminated = reached | failed
         if kept is not None:
             state.assign(still, kept)
         truncated = (state.steps >= self.io_spec.horizon) & ~terminated & ~self._ended
-        reward = self._rewards(terminated)
-        self._success |= terminated
+        reward = self._rewards(reached, terminated)
+        self._success |= reached
         self._ended |= terminated | truncated
         return self._observation(), reward, terminated, truncated, {}
 
     def _potentials(self) -> np.ndarray:
         """Minus the metres that remain, [n]."""
-        return -by_kind(REMAINING, self._stage.kinds, self._state, self._goals)
+        return -self._progress.remaining(self._state)
 
-    def _rewards(self, terminated: np.ndarray) -> np.ndarray:
-        """1 at success plus ``shaping`` times (discount x potential after - potential before); a goal's own potential is 0."""
-        reward = terminated.astype(np.float64)
+    def _rewards(self, reached: np.ndarray, terminated: np.ndarray) -> np.ndarray:
+        """1 at success plus ``shaping`` times (discount x potential after - potential before); 0 is the potential of an end."""
+        reward = reached.astype(np.float64)
         if self.shaping:
             after = np.where(terminated, 0.0, self._potentials())
             change = world.DISCOUNT * after - self._potential
@@ -156,7 +161,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
 
     def render(self) -> tuple[np.ndarray, ...]:
         """The picture from above of each row, 256 pixels wide."""
-        self._viewer = self._viewer or Renderer(CAMERAS["top"], 256)
+        self._viewer = self._viewer or Renderer(CAMERAS["top"], 256, self._furnished)
         return tuple(self._viewer.draw(self._state))
 
     @property
@@ -171,17 +176,18 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
 
     def set_goals(self, rows: Sequence[int], goals: Sequence[Goal]) -> RawObservation:
         """Replace the goals of rows that were just reset."""
-        arrays = wording.to_arrays(self._state, rows, goals)
+        arrays = to_arrays(self._state, rows, goals, self._stage.steps)
         self._begin(np.asarray(rows, np.int64), arrays, goals)
         return self._observation()
 
     def alternatives(self) -> list[list[Goal]]:
-        """For each row the other legal goals of the stage in its scene."""
+        """For each row other legal goals of the stage in its scene: all there are, or a sample of those in several steps."""
         return wording.alternatives(self._state, self._stage, self._words, self.split)
 
     def expert_action(self, goals: Sequence[Goal] | None = None) -> np.ndarray:
         """float32 [n, 4], or int64 [n, 1] in the discrete variant."""
-        arrays = self._goals if goals is None else wording.to_arrays(self._state, range(self.num_envs), goals)
+        steps = self._stage.steps
+        arrays = self._progress.goals if goals is None else to_arrays(self._state, range(self.num_envs), goals, steps)
         motion = expert_action(self._state, arrays, self._stage.kinds)
         if self.io_spec.action.kind == "discrete":
             return discretise(motion, self._state.opening)
@@ -201,7 +207,8 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         """Each row's whole state with its goal, as JSON values."""
         return [
             describe.to_json(self._state, row)
-            | {"goal": asdict(self._words[row]), "dwell": int(self._dwell[row])}
+            | {"goal": asdict(self._words[row]), "dwell": int(self._progress.dwell[row])}
+            | ({"done": int(self._progress.done[row])} if self._stage.steps > 1 else {})
             | {"success": bool(self._success[row]), "ended": bool(self._ended[row])}
             for row in range(self.num_envs)
         ]
@@ -213,14 +220,15 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         goals = [Goal(**scene["goal"]) for scene in scenes]
         self._words = self._words or [goals[0]] * self.num_envs
         index = np.asarray(rows, np.int64)
-        self._begin(index, wording.to_arrays(self._state, rows, goals), goals)
-        self._dwell[index] = [scene["dwell"] for scene in scenes]
+        self._begin(index, to_arrays(self._state, rows, goals, self._stage.steps), goals)
+        self._progress.dwell[index] = [scene["dwell"] for scene in scenes]
+        self._progress.done[index] = [scene.get("done", 0) for scene in scenes]
+        self._potential[index] = self._potentials()[index] if self.shaping else 0.0
         self._success[index] = [scene["success"] for scene in scenes]
         self._ended[index] = [scene["ended"] for scene in scenes]
         return self._observation()
 
     def sample_instructions(self, seeds: Sequence[int] | np.ndarray) -> list[str]:
         """The instructions that these seeds would give; nothing is drawn."""
-        scenes = sample_scenes(np.asarray(seeds, np.int64), self.split, *self._objects)
-        goals, tasks = self._stage.sample(scenes, objects_only=self.split == "pairs")
-        return [goal.instruction for goal in wording.word(scenes, self._stage, goals, tasks, self.split)]
+        _, _, words = self._sample(np.asarray(seeds, np.int64))
+        return [goal.instruction for goal in words]

@@ -32,6 +32,19 @@ PUSH = 0.10  # metres that a pushed object must have moved in its direction
 DWELL = 3  # steps in a row for which a goal's condition must hold
 DISCOUNT = 0.99  # of the potential-based shaping (Ng et al. 1999, "Policy invariance under reward transformations")
 
+# Putting A beside B or on it: where the centre of A may be, seen from that of B (metres).
+BESIDE = 0.13  # from B to the place at which the expert puts A
+NEXT_TO = (0.08, 0.16)  # least and largest distance of "next to"; objects begin farther apart
+SIDE = (0.08, 0.19)  # of "left of" and "right of": least and largest distance to that side
+SIDE_WIDTH = 0.05  # and the largest distance across it
+ON = 0.04  # largest distance of "on" a box
+ON_TRAY = 0.055  # largest distance of "on" a tray, in x and in y
+
+TRAYS = ("white tray", "grey tray")
+TRAY_HALF = 0.075  # half of a tray's width
+WALL_HALF = (0.12, 0.012)  # half of a wall's length and thickness
+WALL_CLEARANCE = 0.03  # metres that a closed gripper keeps from a wall's surface
+
 RATE = 10.0  # control steps per second
 
 REGIONS: dict[str, tuple[float, float]] = {

@@ -3,7 +3,8 @@
 import numpy as np
 
 from vla_train.envs.tabletop.draws import Draw
-from vla_train.envs.tabletop.goals import REGION_NAMES, Goals, Kind
+from vla_train.envs.tabletop.goals import REGION_NAMES, Kind
+from vla_train.envs.tabletop.stages.base import Requests
 from vla_train.envs.tabletop.state import State
 from vla_train.seeds import counter_integers, counter_uniform
 
@@ -18,18 +19,22 @@ class BasicNavigation:
     tasks: tuple[str, ...] = ("go to object", "go to region")
     kinds: tuple[Kind, ...] = (Kind.GO_OBJECT, Kind.GO_REGION)
 
-    def sample(self, state: State, objects_only: bool) -> tuple[Goals, np.ndarray]:
-        goals = Goals.empty(len(state.seed))
-        region = (counter_uniform(state.seed, Draw.TASK, 1)[:, 0] < REGION_SHARE) & (not objects_only)
-        goals.kind[:] = np.where(region, Kind.GO_REGION, Kind.GO_OBJECT)
-        goals.place[:] = np.where(region, counter_integers(state.seed, Draw.PLACE, 1, len(REGION_NAMES))[:, 0], 0)
-        return goals, region.astype(np.int64)
+    steps, trays, walls = 1, 0, 0
 
-    def legal(self, state: State) -> tuple[Goals, np.ndarray, np.ndarray]:
-        slots, regions = state.num_slots, len(REGION_NAMES)
+    def sample(self, state: State, objects_only: bool) -> Requests:
+        region = (counter_uniform(state.seed, Draw.TASK, 1)[:, 0] < REGION_SHARE) & (not objects_only)
+        kind = np.where(region, Kind.GO_REGION, Kind.GO_OBJECT)
+        place = np.where(region, counter_integers(state.seed, Draw.PLACE, 1, len(REGION_NAMES))[:, 0], 0)
+        none = np.zeros_like(place)
+        return Requests.plain(kind, none, place, none, task=region)
+
+    def legal(self, state: State) -> tuple[Requests, np.ndarray]:
+        slots, regions, n = state.num_slots, len(REGION_NAMES), len(state.seed)
         kind = np.repeat([Kind.GO_OBJECT, Kind.GO_REGION], [slots, regions])
-        none = np.zeros(regions, np.int64)
-        goals = Goals(kind, np.r_[np.arange(slots), none], np.r_[np.zeros(slots, np.int64), np.arange(regions)])
-        legal = np.ones((len(state.seed), slots + regions), bool)
+        slot = np.r_[np.arange(slots), np.zeros(regions, np.int64)]
+        place = np.r_[np.zeros(slots, np.int64), np.arange(regions)]
+        legal = np.ones((n, slots + regions), bool)
         legal[:, :slots] = state.present
-        return goals, np.repeat([0, 1], [slots, regions]), legal
+        task = kind == Kind.GO_REGION
+        columns = (np.broadcast_to(column, legal.shape) for column in (kind, slot, place, np.zeros_like(slot), task))
+        return Requests.plain(*columns), legal

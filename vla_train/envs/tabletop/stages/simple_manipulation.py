@@ -4,7 +4,8 @@ import numpy as np
 
 from vla_train.envs.tabletop import world
 from vla_train.envs.tabletop.draws import Draw
-from vla_train.envs.tabletop.goals import DIRECTION_XY, Goals, Kind
+from vla_train.envs.tabletop.goals import DIRECTION_XY, Kind
+from vla_train.envs.tabletop.stages.base import Requests
 from vla_train.envs.tabletop.state import State
 from vla_train.seeds import counter_uniform
 
@@ -25,24 +26,27 @@ class SimpleManipulation:
     tasks: tuple[str, ...] = ("pick up", "grasp", "push")
     kinds: tuple[Kind, ...] = (Kind.HOLD, Kind.PUSH)
 
-    def sample(self, state: State, objects_only: bool) -> tuple[Goals, np.ndarray]:
+    steps, trays, walls = 1, 0, 0
+
+    def sample(self, state: State, objects_only: bool) -> Requests:
         draw = counter_uniform(state.seed, Draw.TASK, 1)[:, 0]
         free = pushes(state)[:, 0]  # [n, direction], of slot 0
         push = (draw < PUSH_SHARE) & free.any(axis=1)
         grasp = (draw >= PUSH_SHARE) & (draw < PUSH_SHARE + GRASP_SHARE)
-        goals = Goals.empty(len(state.seed))
-        goals.kind[:] = np.where(push, Kind.PUSH, Kind.HOLD)
         order = counter_uniform(state.seed, Draw.PLACE, len(DIRECTION_XY))
-        goals.place[:] = np.where(push, np.where(free, order, np.inf).argmin(axis=1), 0)
-        return goals, np.where(push, 2, grasp)
+        place = np.where(push, np.where(free, order, np.inf).argmin(axis=1), 0)
+        none = np.zeros_like(place)
+        return Requests.plain(np.where(push, Kind.PUSH, Kind.HOLD), none, place, none, task=np.where(push, 2, grasp))
 
-    def legal(self, state: State) -> tuple[Goals, np.ndarray, np.ndarray]:
+    def legal(self, state: State) -> tuple[Requests, np.ndarray]:
         slots, directions = state.num_slots, len(DIRECTION_XY)
         kind = np.repeat([Kind.HOLD, Kind.PUSH], [slots, slots * directions])
         slot = np.r_[np.arange(slots), np.repeat(np.arange(slots), directions)]
         place = np.r_[np.zeros(slots, np.int64), np.tile(np.arange(directions), slots)]
         legal = np.concatenate([state.present, pushes(state).reshape(len(state.seed), -1)], axis=1)
-        return Goals(kind, slot, place), np.where(kind == Kind.PUSH, 2, 0), legal
+        task = np.where(kind == Kind.PUSH, 2, 0)
+        columns = (np.broadcast_to(column, legal.shape) for column in (kind, slot, place, np.zeros_like(slot), task))
+        return Requests.plain(*columns), legal
 
 
 def pushes(state: State) -> np.ndarray:
