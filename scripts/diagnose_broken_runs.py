@@ -136,7 +136,8 @@ def main() -> int:
     print(f"{'run':<26} {'expected':<20} {'said':<60} time")
     for name in arguments.names or CASES:
         case = CASES[name]
-        words = [*COMMON, f"output={output}", *case.words]
+        named = {word.partition("=")[0] for word in case.words}
+        words = [*(word for word in COMMON if word.partition("=")[0] not in named), f"output={output}", *case.words]
         words += [f"dataset.path={spoilt(case, output)}"] if case.spoil else []
         watch.seconds, start = 0.0, time.perf_counter()
         run = Path(build.train(configuration.compose(words), [])["run"])

@@ -62,6 +62,10 @@ def test_stopped_and_resumed_equals_uninterrupted(workplace, uninterrupted, sign
     assert [row["step"] for row in rows(run)] == list(range(1, 25)), "each step stands once"
 
 
+def test_a_run_that_nobody_watches_learns_the_same(workplace, uninterrupted):
+    assert weights(workplace.train("name=unwatched", "diagnostics=false", *LENGTH)) == weights(uninterrupted)
+
+
 def test_a_stop_during_evaluation_is_saved_too(workplace, uninterrupted):
     def evaluating(run: Path) -> bool:  # row 12 is written before its evaluation, which takes seconds
         return reached(12)(run)
