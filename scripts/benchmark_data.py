@@ -34,7 +34,8 @@ from vla_train.data.reader import read_metadata
 from vla_train.data.writer import LeRobotWriter
 from vla_train.envs.tabletop import TabletopVectorEnv
 from vla_train.processor import Processor, train_tokenizer
-from vla_train.sources.dataset import DatasetSource, epoch_order
+from vla_train.sources.dataset import DatasetSource
+from vla_train.sources.order import epoch_order
 
 STEPS = 25  # of each recorded episode
 
@@ -148,7 +149,7 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     dataset = DemonstrationDataset(folder, processor, history=options.history, chunk=options.chunk, validation=0.0)
     print(f"cache of {dataset.num_frames:,} frames of {options.size} px built in {time.perf_counter() - begun:.1f} s")
     contestants = sides(dataset, options.batch_size)
-    source = DatasetSource(dataset, batch_size=options.batch_size, seed=0, prefetch=0, indices=dataset.frames("train"))
+    source = DatasetSource(dataset, batch_size=options.batch_size, seed=0, prefetch=0, indices=[dataset.frames("train")])
     contestants["source"] = lambda: len(next(source))
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(options.rounds):

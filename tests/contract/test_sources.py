@@ -23,7 +23,7 @@ def make(dataset):
     made = []
 
     def make_source(**changes):
-        options = {"batch_size": 4, "seed": 0, "prefetch": 0, "indices": dataset.frames("train")}
+        options = {"batch_size": 4, "seed": 0, "prefetch": 0, "indices": [dataset.frames("train")]}
         made.append(DatasetSource(dataset, **(options | changes)))
         return made[-1]
 
@@ -103,12 +103,12 @@ def test_a_dataset_smaller_than_a_batch_fills_it_with_several_epochs(make):
 
 
 def test_only_the_chosen_frames_come(make):
-    assert set(steps_seen(take(make(indices=np.array([3, 4])), 3))) == {(1, 0), (1, 1)}
+    assert set(steps_seen(take(make(indices=[np.array([3, 4])]), 3))) == {(1, 0), (1, 1)}
 
 
 @pytest.mark.parametrize("batch_type", [Demonstration, Transition])
 def test_the_batches_have_the_promised_type(make, dataset, batch_type):
-    source = make(batch_type=batch_type, indices=dataset.transition_frames("train"), discount=0.5)
+    source = make(batch_type=batch_type, indices=[dataset.transition_frames("train")], discount=0.5)
     assert source.batch_type is batch_type
     assert type(next(source)) is batch_type
 
@@ -147,7 +147,7 @@ def test_close_ends_the_thread_and_the_source_can_go_on(make):
 
 def test_nothing_to_train_on_is_told(make):
     with pytest.raises(DataError, match="no frames to train on"):
-        make(indices=np.array([], dtype=np.int64))
+        make(indices=[np.array([], dtype=np.int64)])
 
 
 def test_rewards_are_asked_for_at_the_start(dataset, make, monkeypatch):

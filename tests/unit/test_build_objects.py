@@ -56,7 +56,7 @@ def test_a_source_gets_the_frames_that_its_batches_can_use():
     steps = objects.make_source(config(), Recording(), Transition, Stage("none"))
     assert isinstance(plain, DatasetSource)
     assert (plain.batch_type, steps.batch_type) == (Demonstration, Transition)
-    assert (len(plain._indices), len(steps._indices)) == (3, 2)
+    assert (plain._order.size, steps._order.size) == (3, 2)
 
 
 def test_a_paradigm_that_learns_from_something_else_is_told():

@@ -81,6 +81,10 @@ class DemonstrationDataset:
         """float32 [n, a]: for each action dimension the state that tells the same of the robot, NaN where none does; or None."""
         return self._columns.reference
 
+    def by_part(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Frames by the dataset that they are of. This one has no parts; a ``Mixture`` has."""
+        return {"": frames}
+
     def episode_rows(self, episode: int) -> slice:
         """The frames of an episode."""
         return slice(int(self._columns.starts[episode]), int(self._columns.starts[episode + 1]))
@@ -154,13 +158,17 @@ class DemonstrationDataset:
         rows, present = self._windows.history(indices, self.history)
         text = self._columns.text[indices]
         return self.processor.observation(
-            {camera: _take(frames, rows) for camera, frames in self._frames.items()},
+            self._images(rows),
             self._tokens[text],
             self._token_mask[text],
             self._columns.state[rows],
             present,
             task=self._task[indices],
         )
+
+    def _images(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The pictures of windows [b, k], uint8 [b, k, y, x, c] for each camera."""
+        return {camera: _take(frames, rows) for camera, frames in self._frames.items()}
 
     def _in_split(self, split: str) -> np.ndarray:
         if split not in self.episodes:

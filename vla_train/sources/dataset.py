@@ -2,29 +2,25 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 import numpy as np
 
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import DataError
+from vla_train.sources.order import Order
 from vla_train.spec import StateDict
 from vla_train.types import Demonstration, Struct, Transition
 
 
-def epoch_order(seed: int, epoch: int, size: int) -> np.ndarray:
-    """A permutation of ``size`` numbers, int64, from nothing but its arguments."""
-    return np.random.Generator(np.random.Philox(key=[seed % 2**64, epoch])).permutation(size)
-
-
 class DatasetSource:
-    """Endless batches of the frames ``indices`` of a dataset.
+    """Endless batches of a dataset's frames ``indices``, given for each of its parts, which are drawn by ``weights``.
 
-    The epochs' permutations stand one behind the other in one stream, and batch n is its samples n * batch_size to
-    (n + 1) * batch_size. So every batch is full, every frame comes once an epoch, and a dataset smaller than a batch fills it
-    with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread); it changes neither order nor content.
-    ``discount`` is for batches of Transition.
+    The epochs of an ``Order`` stand one behind the other in one stream, and batch n is its samples n * batch_size to
+    (n + 1) * batch_size. So every batch is full, every frame comes once an epoch (without weights), and a dataset smaller than
+    a batch fills it with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread); it changes neither order
+    nor content. ``discount`` is for batches of Transition.
     """
 
     collects = False  # no world is stepped
@@ -37,21 +33,20 @@ class DatasetSource:
         batch_size: int,
         seed: int,
         prefetch: int,
-        indices: np.ndarray,
+        indices: Sequence[np.ndarray],
+        weights: Sequence[float] | None = None,
         batch_type: type[Struct] = Demonstration,
         discount: float = 0.99,
     ):
         if batch_size < 1 or prefetch < 0:
             raise ValueError(f"batch_size must be at least 1 and prefetch at least 0, not {batch_size} and {prefetch}")
-        if len(indices) == 0:
-            raise DataError("there are no frames to train on: the split or the choice of frames is empty")
         if issubclass(batch_type, Transition) and not dataset.has_rewards:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
-        self._dataset, self._indices, self._seed, self._discount = dataset, np.asarray(indices, dtype=np.int64), seed, discount
+        self._dataset, self._discount = dataset, discount
+        self._order = Order(indices, weights, seed)
         self._batch_size, self._prefetch = batch_size, prefetch
         self._batch_type = Transition if issubclass(batch_type, Transition) else Demonstration  # what it has, whatever was asked
         self._batches = 0  # consumed; what was made ahead does not count
-        self._orders: dict[int, np.ndarray] = {}
         self._worker: _Prefetcher | None = None
 
     @property
@@ -65,8 +60,8 @@ class DatasetSource:
 
     @property
     def epoch(self) -> int:
-        """Whole passes over the frames so far."""
-        return self.samples // len(self._indices)
+        """Whole epochs so far."""
+        return self.samples // self._order.size
 
     def __iter__(self) -> Iterator[Demonstration]:
         return self
@@ -94,24 +89,10 @@ class DatasetSource:
             self._worker = None
 
     def _make(self, batch: int) -> Demonstration:
-        indices = self._indices[self._positions(batch)]
+        indices = self._order(batch * self._batch_size, (batch + 1) * self._batch_size)
         if issubclass(self._batch_type, Transition):
             return self._dataset.gather_transitions(indices, self._discount)
         return self._dataset.gather(indices)
-
-    def _positions(self, batch: int) -> np.ndarray:
-        size = len(self._indices)
-        stream = np.arange(batch * self._batch_size, (batch + 1) * self._batch_size)
-        epochs, places = stream // size, stream % size
-        order = {epoch: self._order(int(epoch)) for epoch in np.unique(epochs)}
-        return np.concatenate([order[epoch][places[epochs == epoch]] for epoch in order])
-
-    def _order(self, epoch: int) -> np.ndarray:
-        """The permutation of an epoch, kept while its batches are made. Only one thread makes batches at a time."""
-        if epoch not in self._orders:
-            self._orders = {old: order for old, order in self._orders.items() if old == epoch - 1}
-            self._orders[epoch] = epoch_order(self._seed, epoch, len(self._indices))
-        return self._orders[epoch]
 
 
 class _Prefetcher:

@@ -1,0 +1,117 @@
+"""Several datasets as one: of a curriculum's stages, or whatever else is to be learned together."""
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.records import Columns, episode_starts
+from vla_train.data.windows import Windows
+from vla_train.errors import DataError
+from vla_train.spec import Spec
+
+
+def common_spec(specs: Mapping[str, Spec]) -> Spec:
+    """One Spec for datasets that a policy learns from together: all their kinds of task, and the longest horizon.
+
+    DataError where they do not agree on what is seen and done; ``specs`` are called by names that the message can use.
+    """
+    (first_name, first), *others = specs.items()
+    for name, spec in others:
+        wrong = first.mismatches(spec) + spec.mismatches(first)
+        if not wrong and (first.action, first.state_names) != (spec.action, spec.state_names):
+            wrong = [f"action or state: the same sizes, but another meaning ({first.action}; {spec.action})"]
+        if wrong:
+            lines = "\n  ".join(dict.fromkeys(wrong))
+            raise DataError(f"{first_name} and {name} cannot be learned together, for their data differ:\n  {lines}")
+    tasks = tuple(dict.fromkeys(chain.from_iterable(spec.tasks for spec in specs.values())))
+    return replace(first, tasks=tasks, horizon=max(spec.horizon for spec in specs.values()))
+
+
+class Mixture(DemonstrationDataset):
+    """Datasets by name, their episodes one behind the other; each keeps its own frames on disk and its own held-out episodes.
+
+    They must have been opened with the same Processor, ``history`` and ``chunk``, and fit each other (``common_spec``). How much
+    of each is drawn is for a source to decide, which gets the frames of each from ``by_part``.
+    """
+
+    def __init__(self, parts: Mapping[str, DemonstrationDataset]):
+        self.parts = dict(parts)
+        every = list(self.parts.values())
+        first = every[0]
+        if any((part.history, part.chunk, part.processor) != (first.history, first.chunk, first.processor) for part in every):
+            raise ValueError("the datasets of a mixture must be seen through one Processor, in the same windows")
+        self.folder = Path(os.path.commonpath([part.folder.resolve() for part in every]))
+        self.processor, self.history, self.chunk = first.processor, first.history, first.chunk
+        self.spec = common_spec({name: part.spec for name, part in self.parts.items()})
+        self.fingerprint = hashlib.sha256("".join(part.fingerprint for part in every).encode()).hexdigest()
+        self.instructions = list(chain.from_iterable(part.instructions for part in every))
+        self._starts = episode_starts([part.num_frames for part in every])
+        episodes = episode_starts([part.num_episodes for part in every])
+        self.num_frames, self.num_episodes = int(self._starts[-1]), int(episodes[-1])
+        self.episodes = {
+            split: np.concatenate([part.episodes[split] + start for part, start in zip(every, episodes, strict=False)])
+            for split in first.episodes
+        }
+        self._columns = _joined([part._columns for part in every])
+        self._windows = Windows.from_starts(self._columns.starts)
+        self._tokens = np.concatenate([part._tokens for part in every])
+        self._token_mask = np.concatenate([part._token_mask for part in every])
+        self._task = np.concatenate([self._renumbered(part) for part in every])
+
+    def by_part(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Sorted frames by the dataset that they are of: every one is named, also where it has none of them."""
+        return dict(zip(self.parts, np.split(frames, np.searchsorted(frames, self._starts[1:-1])), strict=True))
+
+    def until(self, name: str) -> DemonstrationDataset:
+        """The datasets up to the one named, in their order; all of them where none is called so."""
+        names = list(self.parts)
+        return joined({key: self.parts[key] for key in names[: names.index(name) + 1]}) if name in names else self
+
+    def _renumbered(self, part: DemonstrationDataset) -> np.ndarray:
+        """int64 [n]: a part's kinds of task, as the common Spec numbers them."""
+        places = [self.spec.tasks.index(task) for task in part.spec.tasks] or [0]
+        numbers: np.ndarray = np.array(places, dtype=np.int64)[part._task]
+        return numbers
+
+    def _images(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        of_part = np.searchsorted(self._starts, rows[:, 0], side="right") - 1  # a window lies within one episode
+        images: dict[str, np.ndarray] = {}
+        for index, part in enumerate(self.parts.values()):
+            places = np.flatnonzero(of_part == index)
+            if len(places) == len(rows):
+                return part._images(rows - self._starts[index])
+            for camera, taken in (part._images(rows[places] - self._starts[index]) if len(places) else {}).items():
+                whole = images.setdefault(camera, np.empty((len(rows), *taken.shape[1:]), taken.dtype))
+                whole[places] = taken
+        return images
+
+
+def joined(parts: Mapping[str, DemonstrationDataset]) -> DemonstrationDataset:
+    """Their mixture; of a single dataset that dataset itself."""
+    return Mixture(parts) if len(parts) > 1 else next(iter(parts.values()))
+
+
+def _joined(parts: Sequence[Columns]) -> Columns:
+    """The rows of all parts. What one of them lacks, none has."""
+
+    def together(name: str) -> np.ndarray | None:
+        columns = [getattr(part, name) for part in parts]
+        return None if any(column is None for column in columns) else np.concatenate(columns)
+
+    texts = episode_starts([len(part.texts) for part in parts])
+    return Columns(
+        state=np.concatenate([part.state for part in parts]),
+        action=np.concatenate([part.action for part in parts]),
+        starts=episode_starts(np.concatenate([np.diff(part.starts) for part in parts])),
+        texts=list(chain.from_iterable(part.texts for part in parts)),
+        text=np.concatenate([part.text + start for part, start in zip(parts, texts, strict=False)]),
+        reward=together("reward"),
+        terminated=together("terminated"),
+        reference=together("reference"),
+    )
