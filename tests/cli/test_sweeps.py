@@ -105,12 +105,19 @@ def test_resuming_runs_only_what_is_missing(sweep, capsys, tmp_path):
     assert len(rows(where / "jobs.csv")) == 5
 
 
-def test_a_key_that_one_of_the_models_lacks_is_that_models_row(sweep, capsys):
+@pytest.mark.parametrize(
+    ("words", "runs", "said"),
+    [
+        (["model=transformer,film_cnn", "model.layers=3"], "transformer", "model.layers: model=film_cnn has no such key."),
+        (["head=gaussian,regression", "head.loss=l2"], "regression", "head.loss: head=gaussian has no such key."),
+    ],
+)
+def test_a_key_that_one_of_the_choices_lacks_is_its_own_row(sweep, capsys, words, runs, said):
     ran = []
-    words = ["-m", "model=transformer,film_cnn", "model.layers=3"]
-    assert sweep(*words, work=lambda config, *_: ran.append(config["choices"]["model"])) == 1
-    assert ran == ["transformer"]
-    assert "failed (exit code 2): model.layers: model=film_cnn has no such key." in capsys.readouterr().out
+    group = words[0].partition("=")[0]
+    assert sweep("-m", *words, work=lambda config, *_: ran.append(config["choices"][group])) == 1
+    assert ran == [runs]
+    assert f"failed (exit code 2): {said}" in capsys.readouterr().out
 
 
 def test_a_value_that_is_wrong_in_every_job_fails_each(sweep, capsys, tmp_path):
@@ -160,6 +167,23 @@ def test_without_the_extra_it_says_how_to_install_it(sweep, capsys, monkeypatch,
     capsys.readouterr()
     assert sweep("-m", f"sweep={choice}", "seed=0,1") == 2
     assert "pip install 'vla-train[sweep]'" in capsys.readouterr().err
+
+
+def test_a_sweep_file_of_ones_own(sweep, tmp_path):
+    (tmp_path / "mine/sweep").mkdir(parents=True)
+    (tmp_path / "mine/sweep/widths.yaml").write_text(
+        "# @package _global_\nhydra: {sweeper: {params: {model.width: '16,32'}}}\nsteps: 7\n"
+    )
+    seen = []
+    words = ["-m", "--config-dir=mine", "sweep=widths"]
+    assert sweep(*words, work=lambda config, *_: seen.append((config["model"]["width"], config["steps"]))) == 0
+    assert seen == [(16, 7), (32, 7)]
+
+
+def test_two_sweeps_of_the_same_second_do_not_meet(sweep, tmp_path):
+    for _ in range(2):
+        assert sweep("-m", "seed=0,1", "hydra.sweep.dir=outputs/sweeps/now") == 0
+    assert sorted(os.listdir(tmp_path / "outputs/sweeps")) == ["now", "now_2"]
 
 
 @pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])

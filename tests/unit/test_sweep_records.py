@@ -130,6 +130,12 @@ def test_the_tables_of_a_sweep_with_a_failure(folder, monkeypatch):
     assert [(row["job"], row["seed"], row["state"], row["exit_code"]) for row in rows][2] == ("2", "0", "failed", "3")
 
 
+def test_on_a_terminal_a_path_is_never_cut(folder):
+    console = Console(file=io.StringIO(), force_terminal=True, width=40)
+    print_summary(folder, [job(0, "seed=0", value=0.5, run="../../" + "path" * 20)], console)
+    assert "…" not in console.file.getvalue()
+
+
 def test_jobs_that_are_settings_stand_once_best_first(folder):
     jobs = [job(i, f"optimizer.lr={value}", value=value) for i, value in enumerate([0.123456789, 0.5])]
     text = printed(folder, jobs)

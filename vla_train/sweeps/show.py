@@ -109,7 +109,9 @@ def _near(path: Path) -> Path:
 
 def _table(console: Console, title: str, head: Sequence[str], rows: Rows) -> None:
     if console.is_terminal:
-        table = Table(*head, title=title, title_justify="left", title_style="bold", header_style="bold")
+        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+        for name in head:
+            table.add_column(name, overflow="fold")  # a path that is cut could not be copied
         for row in rows:
             table.add_row(*(_plain(cell) for cell in row))
         console.print(table)
