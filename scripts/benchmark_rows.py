@@ -1,0 +1,80 @@
+"""What the learning benchmarks share: programs run as a user types them, and a file of results with which a stopped one goes on.
+
+A row is known by its key (experiment, hash of the composed config, commit of the code, seed, ...). Rows that stand are skipped.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "scripts" / "results"
+PROGRAMS = {"vla-train": "vla_train.cli.train", "vla-eval": "vla_train.cli.eval"}  # as modules: of this checkout
+
+
+def command(*words: str) -> str:
+    """Run a program of the project, showing what it prints; returns its standard output."""
+    print("$", *words, flush=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", PROGRAMS[words[0]], *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    if process.wait():
+        raise SystemExit(f"{' '.join(words)} ended with exit code {process.returncode}")
+    return "".join(lines)
+
+
+def train(*words: str) -> tuple[Path, dict[str, Any]]:
+    """The run folder of ``vla-train`` with these words, and how long it trained."""
+    printed = command("vla-train", *words, "tracker.console=plain")
+    run = ROOT / next(line.split("run folder: ")[1].strip() for line in printed.splitlines() if "run folder: " in line)
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return run, {"minutes": max(row.get("minutes", 0.0) for row in rows), "updates": max(row["step"] for row in rows)}
+
+
+def commit() -> str:
+    """The last commit that touched what a result depends on; '+' marks changes that are not committed."""
+    paths = ["--", "vla_train", "configs"]
+    last = subprocess.run(["git", "log", "-1", "--format=%h", *paths], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", *paths], cwd=ROOT, capture_output=True, text=True).stdout
+    return last + ("+" if changed else "")
+
+
+def config_hash(*words: str) -> str:
+    """Of the config that ``vla-train`` composes from these words."""
+    shown = [sys.executable, "-m", PROGRAMS["vla-train"], *words, "--cfg", "job"]
+    text = subprocess.run(shown, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def machine() -> str:
+    return f"{platform.machine()}, {os.cpu_count() or 1} cores"
+
+
+class Rows:
+    """The rows of one file, one JSON object a line."""
+
+    def __init__(self, name: str):
+        self._path = RESULTS / name
+
+    def read(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self._path.read_text().splitlines()] if self._path.exists() else []
+
+    def add(self, key: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
+        """Measure and append, unless a row with this key stands."""
+        if any(all(row.get(name) == value for name, value in key.items()) for row in self.read()):
+            return
+        row = key | measure() | {"machine": machine()}
+        self._path.parent.mkdir(exist_ok=True)
+        with self._path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
