@@ -67,7 +67,7 @@ CASES = {
     "rate 20,000 times too low": Case(["optimizer.lr=1e-7", "steps=300"], "stagnation"),
     "pictures of other frames": Case(["steps=400", "dataset.validation=0.2"], "dead_input", shuffle_pictures),
     "words cut off": Case(["model.max_tokens=1", "steps=300"], "dead_input"),
-    "20 demonstrations": Case(["dataset.episodes=20", "dataset.validation=0.3", "steps=800", "every.evaluate=50"], "overfitting"),
+    "20 demonstrations": Case(["dataset.episodes=20", "dataset.validation=0.3", "steps=300", "every.evaluate=50"], "overfitting"),
     "a trembling wrist": Case(["steps=200"], "near_constant_action", tremble),
 }
 

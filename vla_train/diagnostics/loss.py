@@ -13,6 +13,7 @@ LARGEST = 400  # points: a longer curve has every two made one
 ENOUGH = 12  # points without which nothing is said
 SMOOTH = 5  # points in the running median
 LOST = 0.5  # diverged: this share of the best gain was lost again
+NOISE = 5.0  # and more than so many times the noise of a point
 SWING = 0.25  # oscillates: the median step between neighbours is this share of all that was gained, and
 LEVEL = 0.15  # this share of the level itself
 
@@ -50,11 +51,11 @@ def judge_loss(points: list[float]) -> Verdict:
         return Verdict(not_applicable={"loss": few})
     curve = np.array(points)
     smooth = np.median(np.lib.stride_tricks.sliding_window_view(curve, SMOOTH), axis=1)
-    noise = 1.4826 * float(np.median(np.abs(curve[SMOOTH // 2 : -(SMOOTH // 2)] - smooth)))
+    noise = 1.4826 * float(np.median(np.abs(np.diff(curve)))) / 2**0.5  # of a point; robust, and too large where it falls
     start, lowest, recent = float(smooth[0]), float(smooth.min()), float(smooth[-1])
     rise, gain = recent - lowest, start - lowest
     findings = []
-    if rise > max(LOST * gain, LOST * abs(lowest), 5 * noise):
+    if rise > max(LOST * gain, LOST * abs(lowest), NOISE * noise):
         lost = rise / gain if gain > 0 else float("inf")
         findings.append(
             Finding(

@@ -4,8 +4,9 @@ import numpy as np
 
 from vla_train.diagnostics.finding import Finding, Verdict
 
-ENOUGH = 3  # evaluations: the best one, and two in a row that are worse
-RISE = 0.1  # of the best held-out loss
+ENOUGH = 4  # evaluations, from which noise can be told
+WORSE = 2  # evaluations in a row after the best one
+RISE = 0.05  # of the best held-out loss
 FALL = 0.1  # of the training loss at that time
 
 
@@ -20,10 +21,10 @@ def judge_overfitting(training: list[float], held_out: list[float]) -> Verdict:
         return Verdict(not_applicable={"overfitting": few})
     best = int(np.argmin(held_out))
     noise = 1.4826 * float(np.median(np.abs(np.diff(held_out, n=2)))) / 6**0.5
-    low, now = held_out[best], min(held_out[-2:])
+    low, now = held_out[best], min(held_out[-WORSE:])
     rise, fall = now - low, training[best] - training[-1]
     figures = {"overfitting/rise": rise, "overfitting/noise": noise}
-    if best > len(held_out) - ENOUGH or rise <= max(RISE * abs(low), 3 * noise) or fall <= FALL * abs(training[best]):
+    if best >= len(held_out) - WORSE or rise <= max(RISE * abs(low), 3 * noise) or fall <= FALL * abs(training[best]):
         return Verdict(figures=figures)
     message = (
         f"the held-out loss rose from {low:.3g} (evaluation {best + 1}) to {held_out[-1]:.3g} while the training loss fell from "
