@@ -89,9 +89,10 @@ class ExpertRun:
         clean = environment.expert_action()
         executed = perturb(clean, self._row_seeds, lengths, self.noise, environment.io_spec.action)
         after, reward, terminated, truncated, info = environment.step(executed)
-        ended = terminated | truncated | info.get("expert_failed", False)
-        ended |= lengths + 1 >= environment.io_spec.horizon  # whatever the environment says: it shall not go on for ever
-        success = environment.success
+        over = terminated | truncated
+        # An episode that the environment does not end in time is given up: it shall not go on for ever.
+        ended = over | info.get("expert_failed", False) | (lengths + 1 >= environment.io_spec.horizon)
+        success = environment.success & over
         for row, episode in enumerate(self._rows):
             if episode is None:
                 continue

@@ -5,6 +5,7 @@ replaced by a fresh one and its rows raise WorldError, which evaluation counts a
 """
 
 import contextlib
+import functools
 import itertools
 import multiprocessing
 import signal
@@ -57,6 +58,7 @@ class WorkersVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray]):
         facts = [worker.started() for worker in self._workers]  # all of them: they have begun side by side
         for name, value in facts[0].items():
             setattr(self, name, value)
+        self.version = getattr(self.kind, "version", 0)
         self.observation_space = gymnasium.vector.utils.batch_space(self.single_observation_space, num_envs)
         self.action_space = gymnasium.vector.utils.batch_space(self.single_action_space, num_envs)
 
@@ -157,7 +159,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # a forked child would share OpenGL and threads with us
+        context = _context()
         self._connection, theirs = context.Pipe()
         arguments = (theirs, self._make, self.last - self.first)
         self.process = context.Process(target=_serve, args=arguments, daemon=True, name=f"rows {self.first} to {self.last - 1}")
@@ -206,6 +208,16 @@ class _Worker:
         self._connection.close()
         self.process.kill()
         self.process.join()
+
+
+@functools.cache
+def _context() -> Any:
+    """A fork of ours would share OpenGL and threads with us; a server that has only done the imports forks workers quickly."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vla_train.envs.vector"])
+    return context
 
 
 def _close(workers: Sequence[_Worker]) -> None:
