@@ -145,10 +145,9 @@ class Trainer:
                     self.source.load_state_dict(self._source_state)
                     self._source_state = None
                 self._fit()
-                if self.finished() or self.curriculum.done(self.counters.stage_step):
-                    self.continual.end_stage(self.paradigm.policy, self.source)
-                    self.curriculum.advance()
-                    self.counters.stage_step = 0
+                self.continual.end_stage(self.paradigm.policy, self.source)
+                if not self.finished():
+                    self._advance()
             self._log()
             self._evaluate()
             self.watcher.ended(self.counters.step, self.make_agent(self.average.policy))
@@ -175,6 +174,15 @@ class Trainer:
             if self._due(self.every.save):
                 self._save()
             stopping.check()
+
+    def _advance(self) -> None:
+        """To the next stage of the curriculum. What is best, and whether it still improves, is judged anew there."""
+        counters = self.counters
+        self._log()
+        self.source.close()
+        self.source = None  # a stop before the next one is there must not save this one's place as its own
+        self.tracker.console.message(self.curriculum.advance(counters.step, counters.stage_step))
+        counters.stage_step, counters.best, counters.stale_evaluations = 0, None, 0
 
     def _due(self, every: int) -> bool:
         return every > 0 and self.counters.step > 0 and self.counters.step % every == 0
@@ -218,6 +226,7 @@ class Trainer:
         row |= {"samples": float(self.counters.samples), "minutes": self.counters.seconds / 60}
         gradient_steps = sum(optimizer.gradient_steps for optimizer in self.paradigm.optimizers.values())
         row["gradient_steps"] = float(gradient_steps)
+        row |= self.curriculum.figures()
         row |= self.watcher.logged(self.counters.step, row)
         self.tracker.write(self.counters.step, row)
         self._rates.start(self.counters.step, self.counters.samples)
@@ -235,7 +244,7 @@ class Trainer:
             self._save()  # what was learned is not lost to an evaluation that fails
             raise
         self.report = report
-        self.curriculum.observe(report)
+        self.curriculum.observe(counters.step, report)
         self._track(report)
         self.tracker.write(counters.step, self.watcher.evaluated(counters.step, agent, report.metrics))
         counters.evaluated_step = counters.step
@@ -264,6 +273,8 @@ class Trainer:
             self.tracker.histogram(step, name, values)
         if report.frames is not None:
             self.tracker.video(step, "rollouts", report.frames, fps=10.0)
+        if (picture := self.curriculum.picture()) is not None:
+            self.tracker.picture("curriculum", picture)
 
     def _save(self, best: bool = False) -> None:
         if self._saved_step == self.counters.step:

@@ -19,6 +19,7 @@ from vla_train.build.objects import (
     open_dataset,
 )
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.mixture import joined
 from vla_train.diagnostics import FromCheckpoint, lines
 from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.horizon_table import print_horizon
@@ -49,7 +50,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     used |= {name: trained["evaluation"][name] if config[name] is None else config[name] for name in INHERITED}
     stages, changes = _stages(trained, config["stage"]), {} if config["split"] is None else {"split": config["split"]}
     makers = [_maker(trained, stage, changes, processor) for stage in stages]
-    dataset, reason = _dataset(config, trained, saved, processor)
+    dataset, reason = _dataset(config, trained, saved, processor, stages)
     found = [maker for maker in makers if maker is not None]
     lacking = ({} if found else {"success": NO_WORLD}) | ({"held_out": reason} if reason else {})
     report = Report(metrics={}, not_applicable=lacking)
@@ -99,24 +100,29 @@ def _maker(trained: Config, stage: Stage, changes: Config, processor: Processor)
 
 
 def _dataset(
-    config: Config, trained: Config, saved: checkpoint.Checkpoint, processor: Processor
+    config: Config, trained: Config, saved: checkpoint.Checkpoint, processor: Processor, stages: Sequence[Stage]
 ) -> tuple[DemonstrationDataset | None, str]:
-    """The demonstrations that the run held out, or why there are none. Nothing is generated here, and a checkpoint from
-    elsewhere names a folder that is only read."""
+    """The demonstrations that the run held out, of the evaluated stages where it had some of each, or why there are none. Nothing
+    is generated here, and a checkpoint from elsewhere names folders that are only read."""
     if not config["held_out_frames"] and not config["open_loop"]:
         return None, "held_out_frames is 0"
-    recorded = json.loads(saved.text("data.json"))
-    folder = Path(config["dataset"] or recorded["folder"])
-    try:
-        place = {"output": str(saved.path.resolve().parents[2])}  # where the run lies now, not where a config from elsewhere says
-        dataset = open_dataset(trained | place, make_data(trained).open(folder), processor)
-    except DataError as error:
-        if config["dataset"]:
-            raise
-        return None, f"the run's demonstrations cannot be read ({error}); name them with dataset=<folder>"
-    if dataset.fingerprint != recorded["fingerprint"]:
-        return None, f"{folder} is not what the run was trained on, so none of it is known to be held out"
-    return dataset, ""
+    recorded = json.loads(saved.text("data.json"))["parts"]
+    recorded = {stage.name: recorded[stage.name] for stage in stages if stage.name in recorded} or recorded
+    if config["dataset"] and len(recorded) > 1:
+        raise UsageError(f"dataset names one folder, but the run had several: choose a stage= of {', '.join(recorded)}")
+    place = {"output": str(saved.path.resolve().parents[2])}  # where the run lies now, not where a config from elsewhere says
+    parts = {}
+    for name, facts in recorded.items():
+        folder = Path(config["dataset"] or facts["folder"])
+        try:
+            parts[name] = open_dataset(trained | place, make_data(trained).open(folder), processor)
+        except DataError as error:
+            if config["dataset"]:
+                raise
+            return None, f"the run's demonstrations cannot be read ({error}); name them with dataset=<folder>"
+        if parts[name].fingerprint != facts["fingerprint"]:
+            return None, f"{folder} is not what the run was trained on, so none of it is known to be held out"
+    return joined(parts), ""
 
 
 def _output(saved: checkpoint.Checkpoint, named: str | None) -> Path:

@@ -3,7 +3,7 @@
 import difflib
 import functools
 import os
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.mixture import joined
 from vla_train.data.records import Reader, RecordedData
 from vla_train.envs import workers
 from vla_train.envs.contract import Environment
@@ -74,6 +75,19 @@ def open_demonstrations(config: Config, stage: Stage) -> Reader:
     return data.open(data.ensure(maker, world, output=Path(config["output"]), name=name))
 
 
+def open_stages(config: Config, stages: Sequence[Stage]) -> dict[str, Reader]:
+    """The demonstrations of every stage. A stage that does not exist is told before any are made."""
+    if len(stages) > 1:
+        if config["dataset"].get("path") is not None:
+            raise UsageError(
+                f"dataset.path names one dataset, but curriculum={config['choices']['curriculum']} trains {len(stages)} stages, "
+                "each on its own demonstrations: leave out dataset.path, or choose a curriculum of one stage"
+            )
+        for maker in filter(None, (environment_maker(config, stage) for stage in stages)):
+            maker(1).close()
+    return {stage.name: open_demonstrations(config, stage) for stage in stages}
+
+
 def make_processor(config: Config, spec: Spec, instructions: Iterable[str]) -> Processor:
     model = config["model"]
     tokenizer = train_tokenizer(instructions, model["vocabulary"])
@@ -131,16 +145,21 @@ def make_evaluators(
     progress: Callable[[str, int, int], None],
     single_row_calls: int = 0,
     by_horizon: bool = False,
+    reached: Callable[[], int] | None = None,
 ) -> list[Evaluator]:
-    """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has."""
+    """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has. ``reached`` says
+    of how many stages, from the first on; None: of all."""
     check_execution(spec, settings["execute"], settings["ensemble"])
     found: list[Evaluator] = []
     if makers:
         keys = ("episodes", "num_envs", "conditions", "execute", "ensemble", "video_episodes")
         chosen = {key: settings[key] for key in keys}
-        found.append(Success(*makers, split=split, progress=progress, single_row_calls=single_row_calls, **chosen))
+        found.append(
+            Success(*makers, split=split, progress=progress, single_row_calls=single_row_calls, reached=reached, **chosen)
+        )
     if dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation")):
-        found.append(HeldOut(dataset, frames=settings["held_out_frames"], by_horizon=by_horizon, progress=progress))
+        frames = settings["held_out_frames"]
+        found.append(HeldOut(dataset, frames=frames, by_horizon=by_horizon, progress=progress, reached=reached))
     return found
 
 
@@ -192,6 +211,11 @@ def open_dataset(config: Config, reader: Reader, processor: Processor) -> Demons
     return DemonstrationDataset(reader, processor, cache=cache, **chosen)
 
 
+def open_datasets(config: Config, readers: Mapping[str, Reader], processor: Processor) -> DemonstrationDataset:
+    """The datasets of all stages as one."""
+    return joined({name: open_dataset(config, reader, processor) for name, reader in readers.items()})
+
+
 def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "ema"}
 
@@ -236,9 +260,19 @@ def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[
 
 
 def make_choice(
-    settings: Config, spec: Spec, *, has_environment: bool, has_held_out: bool, not_applicable: Container[str] = ()
+    settings: Config,
+    spec: Spec,
+    *,
+    has_environment: bool,
+    has_held_out: bool,
+    not_applicable: Container[str] = (),
+    stages: Sequence[str] = (),
+    reads: Sequence[str] = (),
 ) -> Choice:
-    """By which metric the run chooses its best checkpoint. Raises UsageError for one that it will not measure."""
+    """By which metric the run chooses its best checkpoint. Raises UsageError for one that it will not measure.
+
+    ``stages`` are those whose figures stand apart from the first evaluation on; ``reads`` what the curriculum must find there.
+    """
     best, mode = settings["best"], settings["mode"]
     names = metric_names(
         settings["conditions"],
@@ -248,6 +282,13 @@ def make_choice(
         discrete=spec.action.kind == "discrete",
         not_applicable=not_applicable,
     )
+    for name in reads:
+        if name not in names:
+            raise UsageError(
+                f"curriculum.mastery: a stage is judged by its {name}, which this run does not measure. "
+                f"It measures: {', '.join(names) or 'nothing'}"
+            )
+    names += [f"{stage}/{name}" for stage in stages for name in names]
     if best != "auto" and best not in names:
         near = difflib.get_close_matches(best, names, 1)
         hint = f" Did you mean {near[0]}?" if near else ""

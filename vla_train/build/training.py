@@ -4,7 +4,8 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from vla_train.build.objects import (
     make_policy,
     make_processor,
     make_source,
-    open_dataset,
-    open_demonstrations,
+    open_datasets,
+    open_stages,
 )
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.mixture import Mixture, common_spec
 from vla_train.diagnostics import Diagnostics, NoDiagnostics, WatchedAgent
 from vla_train.errors import CheckpointError, NumericError
 from vla_train.evaluation.report import write_report
@@ -36,7 +38,7 @@ from vla_train.models.policy import Policy
 from vla_train.optim import Average, Progress
 from vla_train.processor import Processor
 from vla_train.seeds import seed_everything
-from vla_train.spec import Evaluator, Report, Spec, Stage
+from vla_train.spec import Curriculum, Evaluator, Report, Spec, Stage
 from vla_train.tracking.console import Console
 from vla_train.tracking.tracker import Tracker
 from vla_train.trainer import Choice, Every, Trainer
@@ -100,13 +102,14 @@ def _train(
     config = config | {"runtime": config["runtime"] | chosen}
     seed_everything(config["seed"])
 
-    curriculum = make(config["curriculum"], "curriculum")
+    curriculum: Curriculum = make(config["curriculum"], "curriculum")
     stage = curriculum.stage()
-    learner = _learner(config, stage, saved, console)
+    assert stage is not None, "a curriculum has a first stage"
+    learner = _learner(config, curriculum.stages(), saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
     for note in learner.processor.notes():
         console.message(note)
-    evaluators, choice = _judges(learner, stage, console)
+    evaluators, choice = _judges(learner, curriculum, console)
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
@@ -117,7 +120,7 @@ def _train(
         if penalty := continual.penalty(optimizer.parameters):
             optimizer.penalties.append(penalty)
 
-    run = _open_run(config, stage, saved, stack)
+    run = _open_run(config, saved, stack)
     opened(run)
     console.message(f"run folder: {run}")
     if not limits.reproducible:
@@ -166,48 +169,65 @@ def _train(
 def _write_report(trainer: Trainer, diagnostics: Config, config: Config) -> None:
     """The run's own report.json: what its last evaluation measured, and what was noticed while it learned."""
     last = trainer.report or Report(metrics={}, not_applicable={"evaluation": "none was made (every.evaluate, evaluation)"})
-    report = Report(last.metrics, not_applicable=last.not_applicable, sections={"diagnostics": diagnostics})
+    sections = {"diagnostics": diagnostics, "curriculum": trainer.curriculum.state_dict()}
+    report = Report(last.metrics, not_applicable=last.not_applicable, sections=sections)
     facts = {"run": str(trainer.run), "step": trainer.counters.step, "seeds": "validation", **config["evaluation"]}
     write_report(trainer.run, report, facts)
 
 
-def _open_run(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, stack: ExitStack) -> Path:
+def _open_run(config: Config, saved: checkpoint.Checkpoint | None, stack: ExitStack) -> Path:
     if saved is not None:
         return checkpoint.run_of(saved.path)
-    run = run_folder.create(Path(config["output"]), _run_name(config, stage))
+    run = run_folder.create(Path(config["output"]), _run_name(config))
     stack.enter_context(run_folder.lock(run))
     return run
 
 
-def _judges(learner: _Learner, stage: Stage, console: Console) -> tuple[list[Evaluator], Choice]:
+def _judges(learner: _Learner, curriculum: Curriculum, console: Console) -> tuple[list[Evaluator], Choice]:
     """The evaluators of the run, and the metric by which it chooses its best checkpoint."""
     settings, spec, dataset = learner.config["evaluation"], learner.processor.spec, learner.dataset
-    maker = environment_maker(learner.config, stage)
-    lacking = check_environment(maker, spec, learner.config)
-    makers = [] if maker is None else [maker]
-    evaluators = make_evaluators(settings, spec, makers, dataset, split="validation", progress=console.progress)
-    has_held_out = bool(settings["held_out_frames"] and len(dataset.frames("validation")))
-    choice = make_choice(settings, spec, has_environment=maker is not None, has_held_out=has_held_out, not_applicable=lacking)
+    stages = curriculum.stages()
+    makers = list(filter(None, (environment_maker(learner.config, stage) for stage in stages)))
+    lacking: dict[str, str] = {}
+    for maker in makers:
+        lacking |= check_environment(maker, spec, learner.config)
+    evaluators = make_evaluators(
+        settings, spec, makers, dataset, split="validation", progress=console.progress, reached=curriculum.reached
+    )
+    reached = [stage.name for stage in stages[: curriculum.reached()]]  # later ones are not measured from the beginning
+    choice = make_choice(
+        settings,
+        replace(spec, tasks=dataset.until(reached[-1]).spec.tasks),
+        has_environment=bool(makers),
+        has_held_out=bool(settings["held_out_frames"] and len(dataset.frames("validation"))),
+        not_applicable=lacking,
+        stages=reached if len(stages) > 1 else (),
+        reads=curriculum.reads(),
+    )
     return evaluators, choice
 
 
-def _learner(config: Config, stage: Stage, saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
-    """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted."""
-    reader = open_demonstrations(config, stage)
-    metadata = reader.metadata
+def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
+    """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted.
+
+    Tokenizer, statistics and Spec are those of all stages, whichever comes first.
+    """
+    readers = open_stages(config, stages)
+    spec = common_spec({name: reader.metadata.spec for name, reader in readers.items()})
     start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     if start is None:
-        config = choose_head(config, metadata.spec.action)
-        window = metadata.spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
-        processor = make_processor(config, window, metadata.instructions)
+        config = choose_head(config, spec.action)
+        window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
+        texts = chain.from_iterable(reader.metadata.instructions for reader in readers.values())
+        processor = make_processor(config, window, texts)
         policy = make_policy(config, processor)
-        dataset = open_dataset(config, reader, processor)
+        dataset = open_datasets(config, readers, processor)
         policy.normalizer.fit(dataset.statistics())
         return _Learner(config, processor, policy, dataset)
-    config, processor, policy = _started(config, start, metadata.spec)
+    config, processor, policy = _started(config, start, spec)
     if saved is None:
         console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
-    dataset = open_dataset(config, reader, processor)
+    dataset = open_datasets(config, readers, processor)
     if saved is not None:
         _check_dataset(config, saved, dataset.fingerprint)
     return _Learner(config, processor, policy, dataset)
@@ -254,7 +274,9 @@ def _tell_length(trainer: Trainer, before: Config, console: Console) -> None:
 
 def _texts(learner: _Learner) -> dict[str, str]:
     """The text files of each checkpoint."""
-    data: dict[str, Any] = {"fingerprint": learner.dataset.fingerprint, "folder": str(learner.dataset.folder.resolve())}
+    parts = learner.dataset.parts if isinstance(learner.dataset, Mixture) else {"": learner.dataset}
+    known = {name: {"fingerprint": part.fingerprint, "folder": str(part.folder.resolve())} for name, part in parts.items()}
+    data: dict[str, Any] = {"fingerprint": learner.dataset.fingerprint, "parts": known}
     return {
         "config.yaml": configuration.dump(learner.config),
         "spec.json": learner.processor.spec.to_json(),
@@ -263,7 +285,7 @@ def _texts(learner: _Learner) -> dict[str, str]:
     }
 
 
-def _run_name(config: Config, stage: Stage) -> str:
+def _run_name(config: Config) -> str:
     choices = config["choices"]
-    stage_name = [] if stage.name == "none" else [stage.name]
-    return config["name"] or "_".join([choices["paradigm"], choices["dataset"], *stage_name, choices["model"]])
+    curriculum = [] if choices["curriculum"] == "none" else [choices["curriculum"]]
+    return config["name"] or "_".join([choices["paradigm"], choices["dataset"], *curriculum, choices["model"]])

@@ -123,11 +123,33 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     micro_batches, batch_size = config["optimizer"].get("micro_batches"), config["dataset"].get("batch_size")
     if (pair := _integers({"parts": micro_batches, "rows": batch_size}, "parts", "rows")) and pair[0] > pair[1]:
         found.append(f"optimizer.micro_batches={pair[0]} is above dataset.batch_size={pair[1]}: no part may be empty.")
+    found += _of_curriculum(config["curriculum"], config["every"]["evaluate"])
     if (pair := _integers(config["dataset"], "start", "episodes")) and sum(pair) > (most := _training_seeds()):
         found.append(
             f"dataset.start={pair[0]} and dataset.episodes={pair[1]} reach beyond the {most} training seeds, into those of "
             "evaluation. Lower dataset.start."
         )
+    return found
+
+
+def _of_curriculum(curriculum: Mapping[str, Any], every: int) -> list[str]:
+    """What the values of a curriculum do not agree on; a plug-in's own keys may be anything."""
+    stages, found = curriculum.get("stages"), []
+    if not isinstance(stages, list):
+        return []
+    if twice := [stage for stage in dict.fromkeys(stages) if stages.count(stage) > 1]:
+        found.append(f"curriculum.stages has {words.shown(twice[0])} twice: each stage stands once.")
+    by_loss = curriculum.get("mastery") == "loss"
+    for key in ("weights", *(["loss"] if by_loss else [])):
+        values = curriculum.get(key)
+        if isinstance(values, list) and len(values) != len(stages):
+            found.append(f"curriculum.{key} has {len(values)} numbers for {len(stages)} stages: give one for each.")
+    if isinstance(weights := curriculum.get("weights"), list) and not any(weights):
+        found.append("curriculum.weights are all 0: at least one stage must be drawn.")
+    if (pair := _integers(curriculum, "min_steps", "max_steps")) and pair[0] > pair[1]:
+        found.append(f"curriculum.min_steps={pair[0]} is above max_steps={pair[1]}.")
+    if "mastery" in curriculum and len(stages) > 1 and not every and curriculum.get("max_steps") is None:
+        found.append("every.evaluate=0: without evaluations no stage is ever mastered. Set it, or curriculum.max_steps.")
     return found
 
 

@@ -85,6 +85,10 @@ class DemonstrationDataset:
         """Frames by the dataset that they are of. This one has no parts; a ``Mixture`` has."""
         return {"": frames}
 
+    def until(self, part: str) -> "DemonstrationDataset":
+        """What there is up to the part of this name."""
+        return self
+
     def episode_rows(self, episode: int) -> slice:
         """The frames of an episode."""
         return slice(int(self._columns.starts[episode]), int(self._columns.starts[episode + 1]))

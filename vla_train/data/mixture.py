@@ -68,10 +68,10 @@ class Mixture(DemonstrationDataset):
         """Sorted frames by the dataset that they are of: every one is named, also where it has none of them."""
         return dict(zip(self.parts, np.split(frames, np.searchsorted(frames, self._starts[1:-1])), strict=True))
 
-    def until(self, name: str) -> DemonstrationDataset:
+    def until(self, part: str) -> DemonstrationDataset:
         """The datasets up to the one named, in their order; all of them where none is called so."""
         names = list(self.parts)
-        return joined({key: self.parts[key] for key in names[: names.index(name) + 1]}) if name in names else self
+        return joined({name: self.parts[name] for name in names[: names.index(part) + 1]}) if part in names[:-1] else self
 
     def _renumbered(self, part: DemonstrationDataset) -> np.ndarray:
         """int64 [n]: a part's kinds of task, as the common Spec numbers them."""

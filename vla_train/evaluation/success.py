@@ -40,6 +40,7 @@ class Success:
         video_episodes: how many of the first plain episodes of the last stage the report shows.
         single_row_calls: planning calls with which the latency of a single row is measured; 0: not at all.
         progress: called with (words, episodes that have ended, all of them) while a condition is played.
+        reached: how many of the stages, from the first on, are played; None: all.
 
     With several stages the figures of each stand under ``<stage>/``, and those of all episodes together without prefix.
     """
@@ -56,6 +57,7 @@ class Success:
         video_episodes: int = 0,
         single_row_calls: int = 0,
         progress: Progress | None = None,
+        reached: Callable[[], int] | None = None,
     ) -> None:
         unknown = [name for name in conditions if name not in CONDITIONS]
         if unknown or not makers:
@@ -69,14 +71,15 @@ class Success:
         self._video_episodes = video_episodes
         self._single_row_calls = single_row_calls
         self._progress = progress
+        self._reached = reached or (lambda: len(makers))
         self._stages: list[StageTest] = []
 
     def __call__(self, agent: Any) -> Report:
-        """Evaluate in all stages."""
-        if not self._stages:
-            self._stages = [self._stage(maker(self._num_envs)) for maker in self._makers]
+        """Evaluate in all stages that are reached."""
+        makers = self._makers[: self._reached()]
+        self._stages += [self._stage(maker(self._num_envs)) for maker in makers[len(self._stages) :]]
         reports = [self._evaluate(stage, agent, last=stage is self._stages[-1]) for stage in self._stages]
-        if len(reports) == 1:
+        if len(self._makers) == 1:
             return reports[0]
         report = Report(metrics={})
         for stage, part in zip(self._stages, reports, strict=True):

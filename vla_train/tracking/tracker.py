@@ -59,6 +59,13 @@ class Tracker:
             self._board.gif(step, name, gif, *frames.shape[1:3])
         return path
 
+    def picture(self, name: str, png: bytes) -> None:
+        """Write ``<run>/<name>.png``, in place of an earlier one."""
+        path = self._run / f"{name}.png"
+        with self._writing():
+            path.with_suffix(".new").write_bytes(png)
+            path.with_suffix(".new").replace(path)
+
     def close(self) -> None:
         self.console.close()
         self._board.close()
