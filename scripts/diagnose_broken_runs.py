@@ -3,8 +3,8 @@
     python scripts/diagnose_broken_runs.py [NAME ...] [--output FOLDER]
 
 Each is a real run of ``vla-train`` on the embedded simulator, some on demonstrations that were spoilt first. Prints a table:
-what was expected, what was said, and the share of the run's time that looking took. Exits 1 if anything was missed, or said of
-a healthy run.
+what was expected, what was said, and the share of the run's processor time that looking took. Exits 1 if anything was missed,
+or said of a healthy run.
 """
 
 import argparse
@@ -109,7 +109,7 @@ def _episodes(reader: Reader) -> list[Episode]:
 
 
 class Stopwatch:
-    """Seconds spent in the methods of Diagnostics."""
+    """Seconds of processor time spent in the methods of Diagnostics: other jobs on the machine do not count."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -118,11 +118,11 @@ class Stopwatch:
 
     def _timed(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*arguments: Any, **named: Any) -> Any:
-            start = time.perf_counter()
+            start = time.process_time()
             try:
                 return method(*arguments, **named)
             finally:
-                self.seconds += time.perf_counter() - start
+                self.seconds += time.process_time() - start
 
         return timed
 
@@ -141,9 +141,9 @@ def main() -> int:
         named = {word.partition("=")[0] for word in case.words}
         words = [*(word for word in COMMON if word.partition("=")[0] not in named), f"output={output}", *case.words]
         words += [f"dataset.path={spoilt(case, output)}"] if case.spoil else []
-        watch.seconds, start = 0.0, time.perf_counter()
+        watch.seconds, start = 0.0, time.process_time()
         run = Path(build.train(configuration.compose(words), [])["run"])
-        share = watch.seconds / (time.perf_counter() - start)
+        share = watch.seconds / (time.process_time() - start)
         found = json.loads((run / "report.json").read_text())["diagnostics"]
         said = {finding["kind"]: finding for finding in found["earlier"] + found["findings"] if finding["severity"] == "warning"}
         wrong += case.expected not in said if case.expected else bool(said)
