@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.recordings import FPS, LENGTHS, SIZE, TEXTS, encode, number, numbers_of, write_v21, write_v30
+from tests.recordings import FEATURES, FPS, LENGTHS, SIZE, TEXTS, encode, number, numbers_of, write_v21, write_v30
 from vla_train.data.choice import Choice
 from vla_train.data.reader import open_reader
 from vla_train.data.videos import Clip, decode_clips
@@ -64,6 +64,13 @@ def test_parts_of_a_column_can_be_chosen_by_the_names_that_gr00t_gives_them(tmp_
     assert columns.reference[6:8].tolist() == [[0, 10, 0], [-1, 11, -1]]
 
 
+def test_a_part_of_what_is_predicted_is_no_input(tmp_path):
+    parts = {"action": {"y": {"start": 1, "end": 2, "original_key": "action.arm"}}}
+    (write_v21(tmp_path) / "meta/modality.json").write_text(json.dumps(parts))
+    with pytest.raises(DataError, match=r"both have 'action.arm.1': a policy must not be told"):
+        open_reader(tmp_path, Choice(cameras=(), state=("action.y",), action=("action.arm",)))
+
+
 def test_version_2_0_is_read_too(tmp_path):
     assert seen(open_reader(write_v21(tmp_path, version="v2.0"), ARM)) == NUMBERS
 
@@ -92,7 +99,8 @@ def test_a_time_without_a_frame_is_named(tmp_path, time, nearest):
 
 
 def test_a_grey_video(tmp_path):
-    shape(SIZE, SIZE, 1)(write_v21(tmp_path))
+    grey = FEATURES["observation.images.top"] | {"shape": [SIZE, SIZE, 1]}
+    write_v21(tmp_path, features=FEATURES | {"observation.images.top": grey})
     (block,) = open_reader(tmp_path, ARM).frames(["top"])
     assert block["top"].shape == (15, SIZE, SIZE, 1)
     assert [number(frame) for frame in block["top"]] == NUMBERS
@@ -123,7 +131,7 @@ def test_opaque_columns_are_never_read(tmp_path, monkeypatch):
         ),
         (Choice(state=(), action=("action.army",)), r"no column 'action.army' \(dataset.action\). Did you mean action.arm\?"),
         (Choice(state=("what",), action=("action.arm",)), r"no column 'what' .*can be chosen:\n  action.\*: arm \(2\), grip"),
-        (Choice(state=("action.arm",), action=("action.arm",)), "both name 'action.arm': a policy must not be told"),
+        (Choice(state=("action.arm",), action=("action.arm",)), "both have 'action.arm.0': a policy must not be told"),
         (Choice(cameras=("tip",), state=(), action=("action.arm",)), r"no camera 'tip'. Did you mean top\? It has top, wrist"),
     ],
 )
@@ -150,128 +158,6 @@ def test_a_camera_may_be_called_by_its_feature(tmp_path):
     assert list(reader.metadata.spec.images) == ["top"]
 
 
-def video(episode):
-    return f"videos/chunk-000/observation.images.top/episode_{episode:06d}.mp4"
-
-
-def data(episode):
-    return f"data/chunk-000/episode_{episode:06d}.parquet"
-
-
-def shorten(folder):
-    encode(folder / video(1), numbers_of(1, 2))
-
-
-def cut(folder):
-    content = (folder / video(1)).read_bytes()
-    (folder / video(1)).write_bytes(content[: len(content) // 2])
-
-
-def playlist(folder):
-    """FFmpeg, left to guess, would open the file that it names."""
-    (folder / video(1)).write_text("ffconcat version 1.0\nfile episode_000000.mp4\n")
-
-
-def shape(*sizes):
-    def change(folder):
-        features = json.loads((folder / "meta/info.json").read_text())["features"]
-        features["observation.images.top"]["shape"] = list(sizes)
-        info(features=features)(folder)
-
-    return change
-
-
-def info(**values):
-    def change(folder):
-        path = folder / "meta/info.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-    return change
-
-
-def column(episode, name, values):
-    def change(folder):
-        table = pq.read_table(folder / data(episode))
-        pq.write_table(table.set_column(table.schema.names.index(name), name, values), folder / data(episode))
-
-    return change
-
-
-def line(name, text):
-    return lambda folder: (folder / "meta" / name).write_text(text)
-
-
-def lists(*rows):
-    return pa.array([list(row) for row in rows], pa.list_(pa.float64()))
-
-
-DAMAGES = {
-    "a short video": (shorten, r"camera 'top', episode 1: .*episode_000001.mp4 holds 2 of its 4 frames"),
-    "a video cut in two": (cut, r"camera 'top', episode 1: .*episode_000001.mp4 holds 0 of its 4 frames"),
-    "a playlist for a video": (playlist, r"camera 'top', episode 1: .* holds 0 of its 4 frames"),
-    "a missing video": (lambda folder: (folder / video(1)).unlink(), r"'observation.images.top' of episode 1 is missing"),
-    "two channels": (shape(SIZE, SIZE, 2), "camera 'top' declares 2 channels; videos of 1 or 3 are read"),
-    "a picture as large as a lie": (shape(10**6, 10**6, 3), "at most 16,384 pixels a side"),
-    "another size": (shape(32, 64, 3), r"episode 0: .*step 0: its pictures are 64 x 64, where 32 x 64 is declared"),
-    "a missing file": (lambda folder: (folder / data(2)).unlink(), r"there is no .*episode_000002.parquet"),
-    "other actions": (
-        column(1, "action.arm", lists(*[(0, 0, 0)] * 4)),
-        r"'action.arm' does not hold 2 numbers in every row, but 2 in episodes 0, 2, 3 in episode 1",
-    ),
-    "an infinite double": (
-        column(1, "action.arm", lists((0, 0), (0, 1e300), (0, 0), (0, 0))),
-        r"\[1\] is inf at step 1 of episode 1",
-    ),
-    "time that goes back": (
-        column(1, "timestamp", pa.array([0.0, 0.2, 0.1, 0.3], pa.float32())),
-        r"timestamps of episode 1 go back after step 1",
-    ),
-    "a length that lies": (
-        line("episodes.jsonl", '{"episode_index": 0, "length": 7}\n'),
-        "says 7 frames of episode 0, .* holds 5",
-    ),
-    "no json": (line("episodes.jsonl", '{"episode_index": 0}\n{'), r"line 2 of .*episodes.jsonl is not JSON"),
-    "deep json": (line("tasks.jsonl", "[" * 100_000), r"line 1 of .*tasks.jsonl is not JSON"),
-    "no object": (line("tasks.jsonl", "[]"), r"line 1 of .*tasks.jsonl is no JSON object"),
-    "two for one": (line("tasks.jsonl", '{"task_index": 0}\n{"task_index": 0}'), "a line for every task_index from 0 on"),
-    "no tasks": (lambda folder: (folder / "meta/tasks.jsonl").unlink(), r"tasks.jsonl cannot be read"),
-    "chunks of nothing": (info(chunks_size=0), "chunks_size in meta/info.json is 0"),
-    "a path to elsewhere": (info(data_path="../{episode_index:06d}.parquet"), r"data_path is '\.\./.*names no file inside"),
-    "a path from the root": (info(video_path="/etc/{video_key}"), "video_path is '/etc/.*names no file inside"),
-    "a path that asks": (info(video_path="{video_key.__class__}"), "declares the camera 'top', but has no files"),
-    "a field that is none": (info(data_path="{who}.parquet"), "data_path is '{who}.parquet', which names no file inside"),
-    "parts that are not there": (
-        line("modality.json", '{"action": {"all": {"start": 0, "end": 3, "original_key": "action.arm"}}}'),
-        "'action.all' is said to be 0 to 3 of 'action.arm', which has 2 numbers",
-    ),
-    "parts without an end": (
-        line("modality.json", '{"action": {"all": {"start": 0}}}'),
-        r"modality.json cannot be read \('end'\)",
-    ),
-    "parts of nothing": (line("modality.json", "[]"), "modality.json cannot be read"),
-    "no path": (info(data_path=7), "data_path is 7, which names no file inside"),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_damage_is_named(tmp_path, name):
-    damage, message = DAMAGES[name]
-    damage(write_v21(tmp_path))
-    with pytest.raises(DataError, match=message) as raised:
-        read_everything(tmp_path)
-    assert raised.value.exit_code == 3
-
-
-def read_everything(folder):
-    reader = open_reader(folder, ARM)
-    reader.columns()
-    list(reader.frames(["top"]))
-
-
-def test_the_damages_are_what_is_noticed(tmp_path):
-    read_everything(write_v21(tmp_path))
-
-
 @pytest.mark.parametrize(("episode", "held"), [(0, 2), (1, 1)])
 def test_a_short_video_of_many_episodes_names_the_episode(tmp_path, episode, held):
     """The file of episodes 0 (5 frames) and 1 (4) ends in the midst of one of them."""
@@ -280,6 +166,24 @@ def test_a_short_video_of_many_episodes_names_the_episode(tmp_path, episode, hel
     encode(path, (numbers_of(0, 5) + numbers_of(1, 4))[: episode * 5 + held])
     with pytest.raises(DataError, match=f"camera 'top', episode {episode}: .* holds {held} of its {LENGTHS[episode]} frames"):
         seen(open_reader(tmp_path, ARM))
+
+
+def test_episodes_out_of_order_are_refused(tmp_path):
+    """Of equal lengths: only their numbers tell that rows, videos and instructions would be those of another episode."""
+    path = write_v30(tmp_path, lengths=(5, 5, 6)) / "meta/episodes/chunk-000/file-000.parquet"
+    pq.write_table(pq.read_table(path).take([1, 0, 2]), path)
+    with pytest.raises(DataError, match="meta/episodes needs a row for every episode_index from 0 on, in their order"):
+        open_reader(tmp_path, ARM)
+
+
+def test_a_text_may_hold_a_line_separator(tmp_path):
+    texts = [f"{text}\u2028" for text in TEXTS]
+    write_v21(tmp_path)
+    for name, key in {"tasks": "task", "episodes": "tasks"}.items():
+        rows = [json.loads(row) for row in (tmp_path / f"meta/{name}.jsonl").read_text().splitlines()]
+        rows = [row | {key: text if name == "tasks" else [text]} for row, text in zip(rows, texts, strict=True)]
+        (tmp_path / f"meta/{name}.jsonl").write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    assert open_reader(tmp_path, ARM).metadata.instructions == texts
 
 
 @pytest.mark.parametrize("values", [[None] * 3, ["0"] * 3])

@@ -58,10 +58,6 @@ def chosen_columns(features: Features, choice: Choice, folder: object) -> tuple[
             problems.append(f"no column {_DEFAULT[kind]!r}: choose with dataset.{kind}=[...]{none} from\n{listed}")
     if problems:
         raise DataError(f"the dataset at {folder} has " + "\nand ".join(problems))
-    if both := sorted(set(found["state"]) & set(found["action"])):
-        raise DataError(
-            f"dataset.state and dataset.action both name {both[0]!r}: a policy must not be told what it is to predict"
-        )
     return found["state"], found["action"]
 
 

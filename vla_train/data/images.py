@@ -20,7 +20,10 @@ def encode_png(frame: np.ndarray) -> bytes:
 
 def decode_image(data: np.ndarray, out: np.ndarray) -> None:
     """Decode a PNG or JPEG, uint8 [n], into ``out``, uint8 [y, x, c]. ValueError if the bytes do not hold such an image."""
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    except cv2.error:  # its header claims more pixels than OpenCV makes room for
+        image = None
     if image is None:
         raise ValueError("the bytes are not an image")
     image = image[:, :, None] if image.ndim == 2 else image

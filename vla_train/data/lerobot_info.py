@@ -1,6 +1,7 @@
 """``meta/info.json`` of a LeRobotDataset: read, checked, and turned into a Spec."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from vla_train.errors import DataError
 from vla_train.spec import ImageSpec, Spec
 
 LARGEST_SIDE = 16_384  # pixels: room for a picture is made before it is decoded, so a lie must not ask for all memory
+MOST_CHANNELS = 4
+FASTEST = 1_000_000  # frames per second
 _NEEDED: dict[str, Any] = {"fps": (int, float), "total_episodes": int, "total_frames": int, "features": dict}
 
 
@@ -28,9 +31,9 @@ def read_info(folder: Path) -> dict[str, Any]:
     for key, kind in _NEEDED.items():
         if not isinstance(info.get(key), kind) or isinstance(info[key], bool):
             raise DataError(f"{path}: {key!r} is {info.get(key, 'missing')!r}; fetch or make the dataset again")
-    if info["total_episodes"] <= 0 or info["total_frames"] <= 0 or info["fps"] <= 0:
+    if not (info["total_episodes"] > 0 and info["total_frames"] > 0 and 0 < info["fps"] <= FASTEST):
         counts = ", ".join(f"{key} {info[key]}" for key in ("total_episodes", "total_frames", "fps"))
-        raise DataError(f"the dataset at {folder} is empty ({counts}): record or make at least one episode")
+        raise DataError(f"the dataset at {folder} is empty or not read here ({counts}): record or make at least one episode")
     for name, feature in info["features"].items():
         _check_feature(path, name, feature)
     return info
@@ -39,12 +42,17 @@ def read_info(folder: Path) -> dict[str, Any]:
 def _check_feature(path: Path, name: str, feature: Any) -> None:
     shape: Any = feature.get("shape") if isinstance(feature, dict) else None
     sizes_fit = isinstance(shape, list) and bool(shape) and all(type(size) is int and size > 0 for size in shape)
-    if "/" in name or not sizes_fit or not isinstance(feature.get("dtype"), str):
-        raise DataError(f"{path}: feature {name!r} needs a dtype, a shape and a name without '/', but is {feature!r}")
+    if "/" in name or not name.isprintable() or not sizes_fit or not isinstance(feature.get("dtype"), str):
+        raise DataError(f"{path}: feature {name!r} needs a dtype, a shape and a printable name without '/', but is {feature!r}")
     if feature["dtype"] in ("image", "video") and len(shape) != 3:
         raise DataError(f"{path}: feature {name!r} is a picture, whose shape is [height, width, channels], not {shape}")
-    if feature["dtype"] in ("image", "video") and max(shape) > LARGEST_SIDE:
-        raise DataError(f"{path}: feature {name!r} has pictures of {shape}; at most {LARGEST_SIDE:,} pixels a side are read")
+    if feature["dtype"] in ("image", "video") and (
+        max(shape) > LARGEST_SIDE or math.prod(shape) > MOST_CHANNELS * LARGEST_SIDE**2
+    ):
+        raise DataError(
+            f"{path}: feature {name!r} has pictures of {shape}; at most {LARGEST_SIDE:,} pixels a side are read, and "
+            f"{MOST_CHANNELS} channels"
+        )
     if not isinstance(feature.get("names"), list | dict | None):
         raise DataError(f"{path}: the names of feature {name!r} are {feature['names']!r}, which is no list")
 

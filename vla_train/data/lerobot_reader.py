@@ -21,6 +21,7 @@ from vla_train.errors import DataError
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 
 BLOCK_FRAMES, BLOCK_BYTES = 256, 32_000_000  # decoded at once: at most so many frames, and (but for one frame) bytes
+MOST_CHOICES = 1000  # of a discrete action that others recorded: larger whole numbers are measurements, as of a servo's ticks
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class LeRobotReader:
         noted = spec_of(parts.info, folder)
         self._cameras = self._with_files(choice.cameras)
         self._state, self._action = choosing.chosen_columns(self._features, choice, folder)
-        instructions = [_first_instruction(row) for row in parts.episodes]
+        self._refuse_answers()
+        instructions = self._instructions(parts)
         self.metadata = DatasetMetadata(
             spec=self._spec(noted, choice),
             instructions=instructions,
@@ -102,6 +104,32 @@ class LeRobotReader:
         for first in range(0, self._tables.num_rows, block):
             count = min(block, self._tables.num_rows - first)
             yield {camera: _stacked(pictures[camera], image, count) for camera, image in images.items()}
+
+    def _refuse_answers(self) -> None:
+        """DataError where the state has a number that is also in the action, be it under the name of a part."""
+        state, action = ([entry for name in names for entry in self._entries(name)] for names in (self._state, self._action))
+        if both := [f"{column}.{index}" for column, index in state if (column, index) in action]:
+            raise DataError(
+                f"dataset.state and dataset.action both have {both[0]!r}: a policy must not be told what it is to predict"
+            )
+
+    def _entries(self, name: str) -> list[tuple[str, int]]:
+        """The numbers that a column or a part of one consists of: their columns as stored, and their places there."""
+        part = self._slices.get(name) or modality.Part(name, 0, self._features[name]["shape"][0])
+        return [(part.column, index) for index in range(part.start, part.end)]
+
+    def _instructions(self, parts: Parts) -> list[str]:
+        """One an episode: its first."""
+        known, found = set(parts.texts), []
+        for episode, row in enumerate(parts.episodes):
+            tasks = row.get("tasks")
+            text = tasks[0] if isinstance(tasks, list) and tasks else None
+            if not isinstance(text, str) or text not in known:
+                raise self._error(
+                    f"episode {episode} has the tasks {tasks!r} in meta/episodes, but the first is not in meta/tasks"
+                )
+            found.append(text)
+        return found
 
     def _pictures(self, camera: str, image: ImageSpec) -> Iterator[np.ndarray]:
         name = self._cameras[camera]
@@ -182,7 +210,12 @@ class LeRobotReader:
         names = choosing.dimension_names(self._features, self._action)
         dtype = self._features[self._action[0]]["dtype"] if self._action else ""
         if len(names) == 1 and dtype.startswith(("int", "uint")):
-            largest = int(self._numbers(self._action)[self._action[0]].max())
+            largest = int(self._whole_numbers().max())
+            if largest >= MOST_CHOICES:
+                raise DataError(
+                    f"{self._action[0]!r} in {self.folder} holds whole numbers up to {largest}, too many to choose among "
+                    f"({MOST_CHOICES} at most): with the dtype float32 in {layout.INFO} it is an action that is measured"
+                )
             return ActionSpec(kind="discrete", size=1, choices=largest + 1, names=names)
         if not names:
             raise DataError(f"dataset.action is empty, so there is nothing to learn from {self.folder}: name its columns")
@@ -223,13 +256,20 @@ class LeRobotReader:
     def _actions(self, numbers: dict[str, np.ndarray], action: ActionSpec) -> np.ndarray:
         if action.kind == "continuous":
             return self._together(numbers, self._action)
-        values = numbers[self._action[0]]
+        values = self._whole_numbers()
         outside = (values < 0) | (values >= action.choices)
         if outside.any():
             row = int(np.argwhere(outside)[0, 0])
             where = place(row, self._starts)
             raise self._error(f"action {values[row, 0]} at {where} is none of the {action.choices} choices of its Spec")
         return values.astype(np.int64)
+
+    def _whole_numbers(self) -> np.ndarray:
+        """The discrete action, int [n, 1], if the files hold what info.json declares."""
+        values = self._numbers(self._action)[self._action[0]]
+        if values.dtype.kind not in "iu":
+            raise self._error(f"{self._action[0]!r} is declared as whole numbers, but its files hold {values.dtype}")
+        return values
 
     def _checked_starts(self, episodes: list[dict[str, Any]]) -> np.ndarray:
         """int64 [e + 1], once info.json, meta/episodes and the data files have been found to tell the same."""
@@ -274,11 +314,6 @@ def integers(rows: list[dict[str, Any]], name: str) -> list[int] | None:
     """A column of whole numbers; None if a row has none, or something else."""
     values = [row[name] for row in rows if type(row.get(name)) is int]
     return values if len(values) == len(rows) else None
-
-
-def _first_instruction(episode: dict[str, Any]) -> str:
-    tasks = episode.get("tasks")
-    return str(tasks[0]) if isinstance(tasks, list) and tasks else ""
 
 
 def _stacked(pictures: Iterator[np.ndarray], image: ImageSpec, count: int) -> np.ndarray:

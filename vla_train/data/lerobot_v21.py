@@ -46,7 +46,7 @@ def _numbered(folder: Path, name: str, key: str) -> list[dict[str, Any]]:
     """The objects in a file of JSON lines, in the order of their ``key``, which counts from 0."""
     path = folder / name
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold what else ends a line
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} cannot be read ({error}); fetch or make the dataset again") from None
     rows = [_object(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]

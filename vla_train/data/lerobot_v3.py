@@ -18,11 +18,14 @@ _BOOKKEEPING = ("stats/", "data/", "videos/", "meta/")  # columns of meta/episod
 def parts_of(folder: Path, info: dict[str, Any]) -> Parts:
     """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers."""
     noted = ParquetTables.matching(folder, "meta/episodes/*/*.parquet")
+    episodes = noted.rows(leave_out=_BOOKKEEPING)
+    if integers(episodes, "episode_index") != list(range(len(episodes))):
+        raise damaged(folder, "meta/episodes needs a row for every episode_index from 0 on, in their order")
     return Parts(
         info=info,
         tables=ParquetTables.matching(folder, "data/*/*.parquet"),
         texts=_texts(folder),
-        episodes=noted.rows(leave_out=_BOOKKEEPING),
+        episodes=episodes,
         clips=partial(_clips, folder, info, noted),
     )
 
