@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-install_environment dev,babyai,sweep
+install_environment dev,babyai,sweep,metaworld
 
 export OMP_NUM_THREADS=1 # the tests are many small computations
 exec .venv/bin/python -m pytest "$@"

@@ -63,6 +63,8 @@ class MetaWorldVectorEnv(RowsVectorEnv[Any]):
             from vla_train.envs import metaworld_episode
         except (ImportError, AttributeError, RuntimeError) as error:  # the last two: MUJOCO_GL names what is not there
             raise UsageError(f"Meta-World cannot be imported ({error}): pip install 'vla-train[metaworld]'") from error
+        if cameras:
+            metaworld_draw.opengl()  # what is missing is said now
         self._tasks, self.task_groups = tasks, groups_of(tasks)
         paint = functools.partial(
             metaworld_draw.Painter, cameras=tuple(cameras), size=image_size, fast=rendering == "fast", crop=tuple(crop)

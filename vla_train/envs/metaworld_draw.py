@@ -41,12 +41,14 @@ def gl_name() -> str:
 
 
 @functools.cache
-def _opengl() -> Any:
-    """This process's OpenGL context, ready to draw."""
+def opengl() -> Any:
+    """This process's OpenGL context. Raises UsageError where it cannot be had."""
     name = gl_name()
     try:
         context = importlib.import_module(f"mujoco.{name}").GLContext(64, 64)  # we draw off screen: its own size is of no matter
         context.make_current()
+        mujoco = importlib.import_module("mujoco")
+        mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100).free()
     except Exception as error:  # what is missing shows as ImportError, AttributeError, an OpenGL error or a RuntimeError
         reason = f"{type(error).__name__}: {error}" if type(error).__module__ == "builtins" else type(error).__name__
         raise UsageError(f"Meta-World cannot draw with MUJOCO_GL={name} ({reason}): {_MENDING}") from error
@@ -69,7 +71,7 @@ class Painter:
     """
 
     def __init__(self, model: Any, cameras: Sequence[str], size: int, fast: bool, crop: Sequence[float]) -> None:
-        _opengl()
+        opengl().make_current()
         self._mujoco = mujoco = importlib.import_module("mujoco")
         if fast:
             model.vis.quality.offsamples = model.vis.quality.shadowsize = 0
@@ -93,7 +95,8 @@ class Painter:
         self._camera.fixedcamid = self._cameras[camera]
         everything = mujoco.mjtCatBit.mjCAT_ALL
         mujoco.mjv_updateScene(model, data, self._option, self._perturbation, self._camera, everything, self._scene)
-        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)  # another painter may have drawn meanwhile
+        opengl().make_current()  # another library, or another painter, may have drawn meanwhile
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN, self._context)
         mujoco.mjr_render(self._viewport(camera), self._scene, self._context)
         pixels = np.empty((size, size, 3), np.uint8)
         mujoco.mjr_readPixels(pixels, None, mujoco.MjrRect(0, 0, size, size), self._context)
@@ -110,6 +113,7 @@ class Painter:
 
     def close(self) -> None:
         with contextlib.suppress(Exception):  # OpenGL may be gone already
+            opengl().make_current()
             self._context.free()
 
 

@@ -145,7 +145,7 @@ class Episode(RowEpisode):
                 self._world = None
             self._world = self._world or self._worlds.take(task)
             self.seen = self._world.reset(seed)
-            self.images = self._worlds.draw(self._world)
+            self.images = self.draw()
         self.goal = goal_of(task)
         self.seed, self.actions, self.ended, self.success = seed, [], False, False
 
@@ -160,11 +160,15 @@ class Episode(RowEpisode):
         taken = np.asarray(action, np.float32)
         with library_call(LIBRARY, f"step {len(self.actions)} of {self.goal.task} from seed {self.seed}"):
             self.seen, reward, self.success = self._world.step(taken)
-            self.images = self._worlds.draw(self._world)
+            self.images = self.draw()
         self.actions.append(taken)
         truncated = not self.success and len(self.actions) >= self._horizon
         self.ended = self.success or truncated
         return reward, self.success, truncated
+
+    def draw(self) -> dict[str, np.ndarray]:
+        """The scene's pictures as it is now, uint8 [y, x, 3] by camera; {} without cameras or before the first reset."""
+        return {} if self._world is None else self._worlds.draw(self._world)
 
     def expert_action(self, goal: Goal | None = None) -> np.ndarray:
         if self._world is None:

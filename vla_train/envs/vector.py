@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 
 from vla_train.envs.contract import Goal
-from vla_train.errors import WorldError
+from vla_train.errors import VlaTrainError, WorldError
 from vla_train.spec import Spec
 from vla_train.types import RawObservation
 
@@ -21,6 +21,8 @@ def library_call(library: str, what: str) -> Iterator[None]:
     """Inside, only a foreign library is at work: whatever it raises becomes WorldError, which evaluation counts as a crash."""
     try:
         yield
+    except VlaTrainError:  # which says more
+        raise
     except Exception as error:
         raise WorldError(f"{library} failed at {what}: {type(error).__name__}: {error}") from error
 
