@@ -106,7 +106,8 @@ def _dataset(
     is generated here, and a checkpoint from elsewhere names folders that are only read."""
     if not config["held_out_frames"] and not config["open_loop"]:
         return None, "held_out_frames is 0"
-    recorded = json.loads(saved.text("data.json"))["parts"]
+    every = json.loads(saved.text("data.json"))
+    recorded = every.get("parts", {"": every})  # an older checkpoint knows of one dataset only
     recorded = {stage.name: recorded[stage.name] for stage in stages if stage.name in recorded} or recorded
     if config["dataset"] and len(recorded) > 1:
         raise UsageError(f"dataset names one folder, but the run had several: choose a stage= of {', '.join(recorded)}")

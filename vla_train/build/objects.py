@@ -202,8 +202,8 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
 
 
 def open_dataset(config: Config, reader: Reader, processor: Processor) -> DemonstrationDataset:
-    """The dataset with its frame cache: beside data that this program made, else under ``<output>/caches``, for nothing is written
-    among the recordings of others."""
+    """The dataset with its frame cache: beside data that this program made, else under ``<output>/caches``, for nothing is
+    written among the recordings of others."""
     keys, output = ("history", "chunk", "validation"), Path(config["output"])
     ours = output.resolve() in reader.folder.resolve().parents and os.access(reader.folder, os.W_OK)
     cache = None if ours else output / "caches" / reader.metadata.fingerprint[:12]

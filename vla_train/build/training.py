@@ -169,7 +169,8 @@ def _train(
 def _write_report(trainer: Trainer, diagnostics: Config, config: Config) -> None:
     """The run's own report.json: what its last evaluation measured, and what was noticed while it learned."""
     last = trainer.report or Report(metrics={}, not_applicable={"evaluation": "none was made (every.evaluate, evaluation)"})
-    sections = {"diagnostics": diagnostics, "curriculum": trainer.curriculum.state_dict()}
+    progress = trainer.curriculum.state_dict()
+    sections = {"diagnostics": diagnostics} | ({"curriculum": progress} if progress else {})
     report = Report(last.metrics, not_applicable=last.not_applicable, sections=sections)
     facts = {"run": str(trainer.run), "step": trainer.counters.step, "seeds": "validation", **config["evaluation"]}
     write_report(trainer.run, report, facts)

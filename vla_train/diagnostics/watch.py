@@ -35,7 +35,7 @@ class Diagnostics:
         self._flow = GradientFlow(paradigm, paradigm.optimizers)
         self._fixed_aim = not issubclass(paradigm.batch_type, Transition)
         self._data = None if dataset is None else Data(dataset)
-        self._probe = None if dataset is None else Probe(dataset)
+        self._dataset, self._probe = dataset, None if dataset is None else Probe(dataset)
         self._tell = tell
         self._progress = self._samples = 0.0
         self._spoken: dict[str, Any] = {}  # kind and place -> the finding, and when it was first said
@@ -55,7 +55,10 @@ class Diagnostics:
         return None if self._data is None else self._data.world
 
     def began(self, stage: str) -> None:
-        """A stage begins, or goes on after a resume: another stage's losses are not comparable."""
+        """A stage begins, or goes on after a resume: another stage's losses are not comparable, and the policy is not asked about
+        stages that are still to come."""
+        if self._dataset is not None:
+            self._probe = Probe(self._dataset.until(stage))
         if stage != self._stage:
             self._begin(stage)
 

@@ -23,6 +23,7 @@ _HEADLINE = (  # what is shown of an evaluation; all of it is in the files
     "held_out/action_accuracy",
     "length",
 )
+_CONDITIONS = [f"{name}/success" for name in ("swapped", "foreign", "empty", "chance", "random")]
 
 
 @dataclass(frozen=True)
@@ -38,10 +39,13 @@ def training(metrics: Mapping[str, float]) -> list[Shown]:
 
 
 def evaluation(metrics: Mapping[str, float]) -> list[Shown]:
-    """The headline of an evaluation; of one that has no such metric, the first few. [] for a training row."""
+    """The headline of an evaluation, success in each of several stages behind the first figure; of one that has no such metric,
+    the first few. [] for a training row."""
     found = {name.removeprefix(EVALUATION): value for name, value in metrics.items() if name.startswith(EVALUATION)}
     names = [name for name in _HEADLINE if name in found] or list(found)[: len(_HEADLINE)]
-    return [Shown(name.replace("_", " ").replace("/", " "), number(name, found[name])) for name in names]
+    shown = [Shown(name.replace("_", " ").replace("/", " "), number(name, found[name])) for name in names]
+    stages = [name for name in found if name.count("/") == 1 and name.endswith("/success") and name not in _CONDITIONS]
+    return shown[:1] + [Shown(name.removesuffix("/success"), number(name, found[name])) for name in stages] + shown[1:]
 
 
 def number(name: str, value: float) -> str:

@@ -1,0 +1,125 @@
+"""The loop from stage to stage: what is over is left, what is best is judged anew, and a stop anywhere loses nothing."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.unit.test_trainer import Counting, make_trainer
+from vla_train import checkpoint, stopping
+from vla_train.curricula import Progressive
+from vla_train.errors import Interrupted
+from vla_train.spec import Report
+from vla_train.trainer import Limits
+from vla_train.types import Features
+
+SCORES = {"walk": [0.5, 0.9, 0.7, 0.7, 0.6, 0.6], "carry": [0.0, 0.0, 0.4, 0.5, 0.45, 0.85]}  # in the evaluations of a run
+
+
+class Drawing(Counting):
+    """Numbers that depend on the stage, and whether it was closed."""
+
+    made: list["Drawing"] = []  # noqa: RUF012
+
+    def __init__(self, stage):
+        super().__init__()
+        self.stage, self.closed = stage, False
+        self.made.append(self)
+
+    def __next__(self):
+        self.count += 1
+        return Features(fused=torch.full((4, 1), 1.0 + self.count % 3 + 0.5 * self.stage.index))
+
+    def close(self):
+        self.closed = True
+
+
+def staged(run: Path, steps: int = 12, **settings):
+    """A run of 12 updates, evaluated after every second one."""
+    trainer = make_trainer(run, scores=[0.0], limits=Limits(steps=steps), evaluate=2, log=1)
+    curriculum = Progressive(["walk", "carry"], **settings)
+
+    def evaluator(agent):
+        number = trainer.counters.step // 2 - 1
+        names = ["walk", "carry"][: curriculum.reached()]
+        values = {name: SCORES[name][number] for name in names}
+        mean = sum(values.values()) / len(values)
+        return Report(metrics={"score": mean, **{f"{name}/success": value for name, value in values.items()}})
+
+    trainer.curriculum, trainer.sources, trainer.evaluators = curriculum, Drawing, [evaluator]
+    return trainer
+
+
+def rows(run: Path):
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Drawing takes longer than all the rest."""
+    monkeypatch.setattr(Progressive, "picture", lambda self: None)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_mastered_stage_is_left_and_the_next_one_evaluated_too(tmp_path):
+    Drawing.made.clear()
+    trainer = staged(tmp_path)
+    trainer.train()
+    advances = trainer.curriculum.state_dict()["advances"]
+    assert advances == [{"step": 4, "stage": "walk", "updates": 4, "mastered": True}]
+    assert [source.stage.name for source in Drawing.made] == ["walk", "carry"]
+    assert all(source.closed for source in Drawing.made)
+    assert [source.count for source in Drawing.made] == [4, 8]
+    assert [row["curriculum/stage"] for row in rows(tmp_path)] == [1.0] * 4 + [2.0] * 8
+    assert ["evaluation/carry/success" in row for row in rows(tmp_path)[1::2]] == [False, False, True, True, True, True]
+    assert trainer.counters.stage_step == 8
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_best_is_judged_anew_in_each_stage(tmp_path):
+    trainer = staged(tmp_path)
+    trainer.train()
+    assert trainer.counters.best == pytest.approx((0.6 + 0.85) / 2), "0.9 of the first stage alone is no rival"
+    assert trainer.counters.best_step == 12
+    assert (tmp_path / "checkpoints" / "best").resolve().name == "step_000012"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_end_of_the_run_does_not_begin_another_stage(tmp_path):
+    trainer = staged(tmp_path, steps=4)
+    trainer.train()
+    assert trainer.curriculum.stage().name == "walk"
+    saved = checkpoint.read(tmp_path)
+    longer = staged(tmp_path, steps=12)
+    longer.load_state_dict(saved.policy(), saved.training(), "here")
+    longer.train()
+    assert longer.curriculum.state_dict()["advances"][0]["step"] == 4
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("settings", [{}, {"success": 1.0, "max_steps": 5}], ids=["mastered", "out of time"])
+@pytest.mark.parametrize("updates", [3, 4, 5, 6])
+def test_stopped_around_the_change_and_resumed_it_is_the_same_run(tmp_path, monkeypatch, updates, settings):
+    """The stage ends after update 4 or 5."""
+    whole = staged(tmp_path / "whole", **settings)
+    whole.train()
+
+    def stop():
+        if stopped.counters.step == updates:
+            raise Interrupted("stopped", 75)
+
+    stopped = staged(tmp_path / "parts", **settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "check", stop)
+        with pytest.raises(Interrupted):
+            stopped.train()
+    saved = checkpoint.read(tmp_path / "parts")
+    assert saved.step == updates
+    again = staged(tmp_path / "parts", **settings)
+    again.load_state_dict(saved.policy(), saved.training(), "here")
+    again.train()
+    assert torch.equal(again.paradigm.policy.weight, whole.paradigm.policy.weight)
+    assert again.curriculum.state_dict() == whole.curriculum.state_dict()
+    assert dataclasses.replace(again.counters, seconds=0.0) == dataclasses.replace(whole.counters, seconds=0.0)
