@@ -43,19 +43,19 @@ def test_radius_and_step_are_at_most_five_percent_of_the_table(stage):
 
 @pytest.mark.parametrize("actions", ["continuous", "discrete"])
 def test_random_actions_reach_at_most_3_percent(stage, actions):
-    env = make(stage, 2000, actions=actions)
+    env = make(stage, 1000, actions=actions)
 
     def act(step: int) -> np.ndarray:
         if actions == "continuous":
-            return 2 * counter_uniform(seeds("test", 2000), 1000 + step, 4) - 1
-        return np.floor(counter_uniform(seeds("test", 2000), 1000 + step, 1) * env.io_spec.action.choices).astype(int)
+            return 2 * counter_uniform(seeds("test", 1000), 1000 + step, 4) - 1
+        return np.floor(counter_uniform(seeds("test", 1000), 1000 + step, 1) * env.io_spec.action.choices).astype(int)
 
     assert finish(env, act).mean() <= 0.03
 
 
 def test_an_expert_with_a_random_legal_goal_reaches_at_most_30_percent(stage):
-    env = make(stage, 500)
-    draw = counter_uniform(seeds("test", 500), 999, 1)[:, 0]
+    env = make(stage, 250)
+    draw = counter_uniform(seeds("test", 250), 999, 1)[:, 0]
     options = [[own, *others] for own, others in zip(env.goals, env.alternatives(), strict=True)]
     goals = [choices[int(u * len(choices))] for u, choices in zip(draw, options, strict=True)]
     assert finish(env, lambda step: env.expert_action(goals)).mean() <= 0.30
@@ -63,7 +63,7 @@ def test_an_expert_with_a_random_legal_goal_reaches_at_most_30_percent(stage):
 
 @pytest.mark.parametrize("scale", [0.0, 0.3])
 def test_the_expert_succeeds_in_99_5_percent(stage, scale):
-    env = make(stage, 2000)
+    env = make(stage, 1000)
     success = finish(env, lambda step: env.expert_action() + scale * noise(env, step))
     assert success.mean() >= 0.995
     if not scale:
@@ -75,7 +75,7 @@ def test_the_expert_succeeds_in_99_5_percent(stage, scale):
     "options", [{"actions": "discrete"}, {"split": "pairs"}, {"min_objects": 8, "max_objects": 8}, {"min_objects": 1}]
 )
 def test_the_expert_masters_the_variants(stage, options):
-    env = make(stage, 600, **options)
+    env = make(stage, 400, **options)
     assert finish(env, lambda step: env.expert_action()).mean() >= 0.995
 
 

@@ -40,12 +40,12 @@ def two_puts(count: int) -> TabletopVectorEnv:
 
 
 def test_the_wrong_order_fails_and_ends_the_episode():
-    env = two_puts(40)
+    env = two_puts(16)
     backwards = [reordered(goal, goal.data["steps"][::-1]) for goal in env.goals]
     terminated, length = finish(env, backwards)
     assert not env.success.any()
     assert terminated.all()
-    right_order = two_puts(40)
+    right_order = two_puts(16)
     _, needed = finish(right_order)
     assert right_order.success.all()
     assert length.mean() < 0.7 * needed.mean()  # it ends with the first thing that was done too early
@@ -53,7 +53,7 @@ def test_the_wrong_order_fails_and_ends_the_episode():
 
 def test_a_step_alone_is_not_enough():
     for number in (0, 1):
-        env = make(range(40))
+        env = make(range(16))
         finish(env, [reordered(goal, [goal.data["steps"][number]]) for goal in env.goals])
         assert not env.success.any()
 

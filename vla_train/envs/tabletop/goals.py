@@ -51,7 +51,7 @@ class Goals:
             getattr(self, field.name)[index] = getattr(others, field.name)
 
     def step(self, number: np.ndarray | int) -> "Goals":
-        """One step [n] of goals [n, s]: the same one of all rows, or one for each row [n]."""
+        """One step [n] of goals [n, s]: the same one of all rows (a view), or one for each row [n]."""
         rows = slice(None) if isinstance(number, int) else np.arange(len(self.kind))
         return Goals(*(getattr(self, field.name)[rows, number] for field in fields(self)))
 

@@ -19,6 +19,7 @@ class Progress:
     def __init__(self, num_envs: int, num_steps: int, kinds: tuple[Kind, ...]):
         self.kinds = kinds
         self.goals = Goals.empty(num_envs, num_steps)
+        self._first = self.goals.step(0)  # a view
         self.done = np.zeros(num_envs, np.int64)  # steps done
         self.dwell = np.zeros(num_envs, np.int64)  # control steps for which the present one's condition has held
 
@@ -31,7 +32,7 @@ class Progress:
         """After a control step: which rows have reached their goal now, and which have failed it, bool [n]."""
         goals = self.goals
         if goals.kind.shape[1] == 1:
-            met = by_kind(CONDITIONS, self.kinds, state, goals.step(0))
+            met = by_kind(CONDITIONS, self.kinds, state, self._first)
             self.dwell = np.where(ended, self.dwell, (self.dwell + 1) * met)
             return (self.dwell >= world.DWELL) & ~ended, np.zeros(len(ended), bool)
         every, rows = met_steps(state, goals, self.kinds), np.arange(len(ended))
@@ -47,7 +48,7 @@ class Progress:
 
     def remaining(self, state: State) -> np.ndarray:
         """Metres that remain, summed over the steps that are not done, [n]."""
-        total = by_kind(REMAINING, self.kinds, state, self.goals.step(0))
+        total = by_kind(REMAINING, self.kinds, state, self._first)
         if self.goals.kind.shape[1] == 1:
             return total
         total = np.where(self.done > 0, 0.0, total)
