@@ -22,7 +22,9 @@ def work(config, overrides, opened):
         raise DataError("no data\nin the second line")
     if name == "exits":
         sys.exit(7)
-    if name == "killed" and not resumed:
+    if name == "brief":
+        time.sleep(1.5)
+    if name == "dies" or (name == "killed" and not resumed):
         os.kill(os.getpid(), signal.SIGKILL)
     if name == "waits" and not resumed:
         for _ in range(1200):

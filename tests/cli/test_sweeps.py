@@ -186,10 +186,16 @@ def test_two_sweeps_of_the_same_second_do_not_meet(sweep, tmp_path):
     assert sorted(os.listdir(tmp_path / "outputs/sweeps")) == ["now", "now_2"]
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
-def test_a_job_whose_process_is_killed_is_a_row_and_goes_on_when_resumed(tmp_path, launcher):
+def test_a_job_that_dies_does_not_take_the_others_of_its_pool_along(tmp_path):
+    words = ["-m", "sweep=joblib", "hydra.launcher.n_jobs=2", "name=brief,dies,fine", "seed=0"]
+    printed = finish(start(*words, cwd=tmp_path), 1)
+    assert "its process was lost" in printed
+    assert list(states(tmp_path).values()) == ["finished", "interrupted", "finished"]
+
+
+def test_a_job_whose_process_is_killed_is_a_row_and_goes_on_when_resumed(tmp_path):
     grid = ["-m", "name=fine,killed", "seed=0"]
-    printed = finish(start(*grid, f"sweep={launcher}", cwd=tmp_path), 1)
+    printed = finish(start(*grid, "sweep=submitit_local", cwd=tmp_path), 1)
     assert "its process was lost" in printed
     assert list(states(tmp_path).values()) == ["finished", "interrupted"]
     finish(start(*grid, f"sweep.resume={folder_of(tmp_path)}", cwd=tmp_path), 0)  # here, in its own process

@@ -5,6 +5,7 @@ process is lost. This one plans a record for each job, composes it once to see t
 and takes the results from the records.
 """
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -68,29 +69,43 @@ class RecordingLauncher(Launcher):
 
     def _launch(self, waiting: list[JobRecord], number: int) -> None:
         """Until none waits: a process that is lost takes its own job along, and those that had not begun are launched again."""
-        while waiting and not stopping.requested():
-            failure: object = None
-            try:
-                self._attempt([record.overrides for record in waiting], number)
-            except VlaTrainError:
-                raise
-            except Exception as error:
-                failure = error
-            records = [self._read(record.key) for record in waiting]
-            for record in records:
-                if record.state == "running" and not stopping.requested():
-                    record.end("interrupted", 1, "its process was lost: killed, crashed, or out of memory")
-                    self._folder.write(record)
+        batches = [waiting] if waiting else []
+        while batches and not stopping.requested():
+            batch = batches.pop(0)
+            failure = self._attempt([record.overrides for record in batch], number)
+            records = [self._read(record.key) for record in batch]
             left = [record for record in records if record.state == "waiting"]
-            if len(left) == len(waiting) and not stopping.requested():
+            lost = [record for record in records if record.state == "running"]
+            if stopping.requested():
+                return
+            if len(left) == len(batch):
                 raise UsageError(f"the launcher could not start the jobs{_first_line(failure)}")
-            waiting = left
+            if failure is not None and len(lost) > 1:  # joblib ends the others with one that died: each goes on by itself
+                again = [dataclasses.replace(record, state="waiting") for record in lost]
+                batches += [[record] for record in again]
+            else:
+                again = lost
+                for record in lost:
+                    record.end("interrupted", 1, "its process was lost: killed, crashed, or out of memory")
+            for record in again:
+                self._folder.write(record)
+            if left:
+                batches.insert(0, left)
 
-    def _attempt(self, overrides: list[list[str]], number: int) -> None:
-        """Launch all of them and wait."""
-        if "submitit" not in type(self._inner).__module__:
-            self._inner.launch(overrides, number)
-            return
+    def _attempt(self, overrides: list[list[str]], number: int) -> Exception | None:
+        """Launch all of them and wait. Returns what the launcher itself failed with."""
+        try:
+            if "submitit" in type(self._inner).__module__:
+                self._submit(overrides, number)
+            else:
+                self._inner.launch(overrides, number)
+        except VlaTrainError:
+            raise
+        except Exception as error:
+            return error
+        return None
+
+    def _submit(self, overrides: list[list[str]], number: int) -> None:
         from submitit import Job
 
         def results(job: Any) -> list[Any]:
