@@ -19,6 +19,8 @@ def test_train_and_resume(workplace, tmp_path):
     folder = write_v21(tmp_path / "recordings", version="v2.0")
     run = workplace.train(*COLUMNS, f"dataset.path={folder}", "dataset.held_out=[1]", *SMALL)
     assert not (folder / "cache").exists(), "nothing is written among recordings"
+    words = json.loads((run / "checkpoints/last/tokenizer.json").read_text())["model"]["vocab"]
+    assert {"Ġpush", "Ġlift", "Ġopen"} & set(words) == {"Ġpush", "Ġopen"}, "the tokenizer knows nothing of the episode held out"
     encode(folder / "videos/chunk-000/observation.images.top/episode_000002.mp4", numbers_of(3, 6))
     assert "the dataset has changed since" in workplace.run("vla-train", f"resume={run}", "steps=6", expect=4)
     workplace.run("vla-train", f"resume={run}", "steps=6", "force_dataset=true")

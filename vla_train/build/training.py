@@ -2,10 +2,9 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ from vla_train.build.objects import (
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import Mixture, common_spec
+from vla_train.data.records import Reader
+from vla_train.data.split import split_episodes
 from vla_train.diagnostics import Diagnostics, NoDiagnostics, WatchedAgent
 from vla_train.errors import CheckpointError, NumericError
 from vla_train.evaluation.report import write_report
@@ -219,8 +220,7 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
     if start is None:
         config = choose_head(config, spec.action)
         window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
-        texts = chain.from_iterable(reader.metadata.instructions for reader in readers.values())
-        processor = make_processor(config, window, texts)
+        processor = make_processor(config, window, _training_instructions(config["dataset"], readers.values()))
         policy = make_policy(config, processor)
         dataset = open_datasets(config, readers, processor)
         policy.normalizer.fit(dataset.statistics())
@@ -232,6 +232,13 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
     if saved is not None:
         _check_dataset(config, saved, dataset.fingerprint)
     return _Learner(config, processor, policy, dataset)
+
+
+def _training_instructions(chosen: Config, readers: Iterable[Reader]) -> Iterator[str]:
+    """Those of the episodes that are not held out: of the others the tokenizer must not know either."""
+    for metadata in (reader.metadata for reader in readers):
+        episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, chosen.get("held_out"))
+        yield from (metadata.instructions[episode] for episode in episodes["train"])
 
 
 def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[Config, Processor, Policy]:
