@@ -10,6 +10,7 @@ from tests.toy_dataset import SPEC, open_toy, toy_processor, write_toy
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import Mixture, common_spec, joined
 from vla_train.errors import DataError
+from vla_train.sources.dataset import DatasetSource
 from vla_train.spec import ActionSpec, ImageSpec
 from vla_train.types import Transition
 
@@ -115,3 +116,19 @@ def test_one_spec_for_all(tmp_path):
     assert (common.tasks, common.horizon) == (("go", "pick", "push"), 7)
     with pytest.raises(ValueError, match="one Processor"):
         Mixture({name: open_toy(write_toy(tmp_path / name)) for name in ("near", "far")})
+
+
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_source_draws_from_it_by_weight_and_goes_on_where_it_was(mixture, prefetch):
+    indices = list(mixture.by_part(mixture.frames("train")).values())
+
+    def source():
+        return DatasetSource(mixture, batch_size=4, seed=0, prefetch=prefetch, indices=indices, weights=[1.0, 3.0])
+
+    first, second = source(), source()
+    whole = [next(first) for _ in range(9)]
+    second.load_state_dict({"batches": 5})
+    for batch in whole[5:]:
+        assert_equal(next(second), batch)
+    first.close()
+    second.close()
