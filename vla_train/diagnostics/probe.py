@@ -26,7 +26,7 @@ class Probe:
 
     ``__call__`` returns for "held_out" and "training" (those that have frames) the mean ``loss`` as it is, ``blind`` (all inputs
     of another frame) and the standard ``error`` of their difference; for the first of the two also ``inputs`` (see ``_inputs``),
-    how many different instructions were ``told``, and ``actions`` (see ``_actions``).
+    how many different instructions its episodes were ``told``, and ``actions`` (see ``_actions``).
     """
 
     def __init__(self, dataset: DemonstrationDataset) -> None:
@@ -50,7 +50,7 @@ class Probe:
             }
             if not found:
                 measured["inputs"] = _inputs(agent, batch, donor, intact, gain)
-                measured["told"] = len(set(self._dataset.instructions))
+                measured["told"] = len({self._dataset.instructions[episode] for episode in self._dataset.episodes[SPLITS[name]]})
                 measured["actions"] = _actions(agent, batch)
             found[name] = measured
         return found
