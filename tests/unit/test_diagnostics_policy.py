@@ -86,11 +86,11 @@ def test_without_variety_an_input_is_not_applicable(tmp_path):
 
     toy.gather = gather_the_same
     learned = {"loss": 0.0, "blind": 1.0, "error": 0.0}
-    toy.instructions = ["go"]
+    toy.instructions = ["go"] * 4
     verdict = judge_inputs({"training": probe(toy, ByState())["training"] | learned})
     assert kinds(verdict) == [("dead_input", "camera top")]
     assert set(verdict.not_applicable) == {"inputs/instruction", "inputs/state"}
-    toy.instructions = ["go", "stay"]
+    toy.instructions = ["go", "stay"] * 2
     verdict = judge_inputs({"training": probe(toy, ByState())["training"] | learned})
     assert kinds(verdict) == [("dead_input", "camera top"), ("dead_input", "instruction")]
 

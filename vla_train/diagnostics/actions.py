@@ -21,7 +21,7 @@ def judge_recorded(action: ActionSpec, statistics: FeatureStatistics) -> Verdict
         return Verdict(not_applicable={"actions/recorded": "categories have no spread; see the table of the demonstrations"})
     verdict = Verdict()
     reach = statistics.max - statistics.min
-    low, high = (np.array(bound or [math.inf] * action.size) for bound in (action.low, action.high))
+    low, high = np.array(action.low or [-math.inf] * action.size), np.array(action.high or [math.inf] * action.size)
     full = np.where(np.isfinite(high - low) & (high > low), high - low, np.maximum(abs(statistics.min), abs(statistics.max)))
     for index, name in enumerate(names(action)):
         share = float(statistics.std[index] / full[index]) if full[index] > 0 else 0.0
