@@ -14,7 +14,7 @@ MEANING = {
     "environment": "where the policy is evaluated, or collects experience",
     "paradigm": "how it learns; brings its source along",
     "source": "where its batches come from",
-    "curriculum": "which stage of the environment is trained",
+    "curriculum": "which stages of the environment are trained, and in what order",
     "continual": "what is done against forgetting",
     "augmentation": "changes to images and words in training",
     "randomization": "changes to the simulated world",
