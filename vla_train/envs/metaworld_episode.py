@@ -65,7 +65,8 @@ class World:
         env.model.cam_pos[env.model.camera("corner2").id] = CORNER2
         self._draws = env._get_state_rand_vec = _Draws(env._random_reset_space)
         self.task = task
-        self._expert = ENV_POLICY_MAP[task]()
+        expert: Any = ENV_POLICY_MAP[task]
+        self._expert = expert()
 
     def reset(self, seed: int) -> np.ndarray:
         """The library's observation of 39 numbers.
