@@ -37,7 +37,7 @@ class View:
         self.env_id = env_id
         self._leaves = list(_leaves(env_id, space, ()))
         self.images = {
-            _name(path): ImageSpec(*leaf.shape, kind="colour" if leaf.shape[2] == 3 else "depth")
+            _name(path): ImageSpec(leaf.shape[0], leaf.shape[1], leaf.shape[2], kind="colour" if leaf.shape[2] == 3 else "depth")
             for path, leaf in self._leaves
             if _is_image(leaf)
         }

@@ -92,7 +92,8 @@ class World:
 
     def expert_action(self, observation: np.ndarray) -> np.ndarray:
         """float32 [4] within [-1, 1]."""
-        return np.clip(self._expert.get_action(observation), -1.0, 1.0).astype(np.float32)
+        action: np.ndarray = np.clip(self._expert.get_action(observation), -1.0, 1.0).astype(np.float32)
+        return action
 
 
 class Worlds:
