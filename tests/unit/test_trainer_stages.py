@@ -98,11 +98,27 @@ def test_the_end_of_the_run_does_not_begin_another_stage(tmp_path):
     assert longer.curriculum.state_dict()["advances"][0]["step"] == 4
 
 
+def go_on(run: Path, **settings):
+    saved = checkpoint.read(run)
+    again = staged(run, **settings)
+    again.load_state_dict(saved.policy(), saved.training(), "here")
+    again.train()
+    return saved.step, again
+
+
+def assert_same(ours, theirs):
+    assert torch.equal(ours.paradigm.policy.weight, theirs.paradigm.policy.weight)
+    assert ours.curriculum.state_dict() == theirs.curriculum.state_dict()
+    assert dataclasses.replace(ours.counters, seconds=0.0) == dataclasses.replace(theirs.counters, seconds=0.0)
+
+
+SETTINGS = {"mastered": {}, "out of time": {"success": 1.0, "max_steps": 5}}  # the stage ends after update 4, or 5
+
+
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("settings", [{}, {"success": 1.0, "max_steps": 5}], ids=["mastered", "out of time"])
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 @pytest.mark.parametrize("updates", [3, 4, 5, 6])
 def test_stopped_around_the_change_and_resumed_it_is_the_same_run(tmp_path, monkeypatch, updates, settings):
-    """The stage ends after update 4 or 5."""
     whole = staged(tmp_path / "whole", **settings)
     whole.train()
 
@@ -115,11 +131,24 @@ def test_stopped_around_the_change_and_resumed_it_is_the_same_run(tmp_path, monk
         patch.setattr(stopping, "check", stop)
         with pytest.raises(Interrupted):
             stopped.train()
-    saved = checkpoint.read(tmp_path / "parts")
-    assert saved.step == updates
-    again = staged(tmp_path / "parts", **settings)
-    again.load_state_dict(saved.policy(), saved.training(), "here")
-    again.train()
-    assert torch.equal(again.paradigm.policy.weight, whole.paradigm.policy.weight)
-    assert again.curriculum.state_dict() == whole.curriculum.state_dict()
-    assert dataclasses.replace(again.counters, seconds=0.0) == dataclasses.replace(whole.counters, seconds=0.0)
+    step, again = go_on(tmp_path / "parts", **settings)
+    assert step == updates
+    assert_same(again, whole)
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_a_stop_while_the_next_stage_is_opened_does_not_begin_it_in_the_middle(tmp_path, settings):
+    whole = staged(tmp_path / "whole", **settings)
+    whole.train()
+
+    def opened(stage):
+        if stage.name == "carry":
+            raise Interrupted("stopped", 75)
+        return Drawing(stage)
+
+    stopped = staged(tmp_path / "parts", **settings)
+    stopped.sources = opened
+    with pytest.raises(Interrupted):
+        stopped.train()
+    assert_same(go_on(tmp_path / "parts", **settings)[1], whole)
