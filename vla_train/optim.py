@@ -123,7 +123,7 @@ class Optimizer:
     def _clip_gradients(self) -> Tensor:
         """Clip as ``clip_grad_norm_`` does, to the same bits, and keep the norm of each parameter's gradient on the way."""
         norms = torch.stack(torch._foreach_norm(self._gradients()))
-        norm = torch.linalg.vector_norm(norms)
+        norm: Tensor = torch.linalg.vector_norm(norms)
         nn.utils.clip_grads_with_norm_(self.parameters, self._clip, norm)
         if len(norms) == len(self.parameters):
             self.gradient_norms = norms
