@@ -8,7 +8,7 @@ import json
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -54,7 +54,8 @@ class Processor:
 
     A number makes squares of so many pixels; None leaves them as the camera gives. "auto" leaves cameras of at most
     ``LARGEST_AUTO`` pixels a side alone, and brings the longer side of larger ones down to that, keeping their shape (both
-    sides rounded to multiples of 8, the patches of models). Symbols are never resized.
+    sides rounded to multiples of 8, the patches of models). Symbols are never resized. With ``language="none"`` the policy is told
+    nothing: the begin token stands for every instruction.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Processor:
         cameras: list[str] | None,
         image_size: int | Literal["auto"] | None,
         max_tokens: int,
+        language: Literal["instruction", "none"] = "instruction",
     ) -> None:
         missing = [name for name in cameras or [] if name not in spec.images]
         if missing:
@@ -77,6 +79,7 @@ class Processor:
         self.cameras = list(spec.images) if cameras is None else list(cameras)
         self.image_size = image_size
         self.max_tokens = max_tokens
+        self.language = language
         self.image_specs = {name: self._resized(spec.images[name]) for name in self.cameras}
         self._ids: dict[str, list[int]] = {}
 
@@ -162,7 +165,7 @@ class Processor:
 
     def _encode(self, instruction: str) -> list[int]:
         if instruction not in self._ids:
-            text = clean(instruction)
+            text = clean(instruction) if self.language == "instruction" else ""
             ids = [BEGIN_ID, *(self.tokenizer.encode(text).ids if text else [])]
             if len(ids) > self.max_tokens:
                 warnings.warn(f"{text!r} has {len(ids)} tokens; only {self.max_tokens} are read (model.max_tokens)", stacklevel=3)
@@ -195,7 +198,8 @@ class Processor:
 
     def texts(self) -> dict[str, str]:
         """What to save, as file names and texts."""
-        settings = {"cameras": self.cameras, "image_size": self.image_size, "max_tokens": self.max_tokens}
+        settings: dict[str, Any] = {"cameras": self.cameras, "image_size": self.image_size, "max_tokens": self.max_tokens}
+        settings |= {"language": self.language}
         processor = {**settings, "spec": json.loads(self.spec.to_json())}
         return {"processor.json": json.dumps(processor, indent=2), "tokenizer.json": self.tokenizer.to_str(pretty=True)}
 

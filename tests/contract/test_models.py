@@ -18,7 +18,7 @@ from vla_train.models.policy import Policy
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 from vla_train.types import Demonstration, Observation
 
-PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary")
+PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary", "language")
 VARIANTS = {"transformer": [{"stem": "film_conv"}, {"stem": "patch"}]}
 MODELS = [
     pytest.param((name, variant), id=" ".join((name, *variant.values())))

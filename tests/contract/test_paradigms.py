@@ -28,7 +28,7 @@ def make_policy() -> Policy:
     torch.manual_seed(0)
     encoder = configuration.load_choice("model", "film_cnn")
     target = configuration.resolve_target(encoder.pop("_target_"), "model")
-    for key in ("image_size", "cameras", "max_tokens", "vocabulary"):
+    for key in ("image_size", "cameras", "max_tokens", "vocabulary", "language"):
         encoder.pop(key)
     built = target(spec=SPEC, image_specs=dict(SPEC.images), vocabulary_size=300, max_tokens=8, **encoder | {"width": 16})
     head = configuration.resolve_target("vla_train.models.heads.regression.RegressionHead", "head")

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import json
 import numpy as np
 import pytest
 import torch
@@ -189,3 +190,19 @@ def test_auto_changes_nothing_for_small_cameras():
     assert auto.cache_key == as_given.cache_key
     for name, image in auto.resize(images()).items():
         np.testing.assert_array_equal(image, images()[name])
+
+
+def test_without_language_every_instruction_is_the_begin_token():
+    p = processor(language="none")
+    for kept in (p, Processor.from_texts(p.texts())):
+        tokens, mask = kept.tokenize(["go to the red cup", ""])
+        assert tokens.tolist() == [[1] + [0] * 15] * 2
+        assert mask.sum(axis=1).tolist() == [1, 1]
+
+
+def test_a_processor_saved_before_language_could_be_left_out_reads_instructions():
+    texts = processor().texts()
+    settings = json.loads(texts["processor.json"])
+    del settings["language"]
+    old = Processor.from_texts(texts | {"processor.json": json.dumps(settings)})
+    assert old.tokenize(["go to the red cup"])[1].sum() > 1

@@ -31,7 +31,13 @@ from vla_train.trainer import Choice, Limits
 from vla_train.types import Struct, Transition
 
 Config = dict[str, Any]  # as vla_train.config.validate gives it
-PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary")  # of a model's config: the rest goes to the encoder
+PROCESSOR_KEYS = (
+    "image_size",
+    "cameras",
+    "max_tokens",
+    "vocabulary",
+    "language",
+)  # of a model's config: the rest goes to the encoder
 
 
 def make(node: Config, group: str, **extra: Any) -> Any:
@@ -91,7 +97,7 @@ def open_stages(config: Config, stages: Sequence[Stage]) -> dict[str, Reader]:
 def make_processor(config: Config, spec: Spec, instructions: Iterable[str]) -> Processor:
     model = config["model"]
     tokenizer = train_tokenizer(instructions, model["vocabulary"])
-    keys = {key: model[key] for key in PROCESSOR_KEYS if key != "vocabulary"}
+    keys = {key: model[key] for key in PROCESSOR_KEYS if key != "vocabulary" and key in model}  # a plug-in may lack language
     return Processor(spec, tokenizer, **keys)
 
 

@@ -157,6 +157,7 @@ RULES: dict[str, str] = {
     "model.image_size": "null | auto | int >= 8",
     "model.cameras": "null | list of str",
     "model.max_tokens": "int >= 1",
+    "model.language": "instruction | none",
     "model.vocabulary": "int >= 300",  # the byte fallback alone takes 256
     "head.loss": "l1 | l2",
     "head.hidden": "int >= 1",

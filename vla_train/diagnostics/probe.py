@@ -26,7 +26,7 @@ class Probe:
 
     ``__call__`` returns for "held_out" and "training" (those that have frames) the mean ``loss`` as it is, ``blind`` (all inputs
     of another frame) and the standard ``error`` of their difference; for the first of the two also ``inputs`` (see ``_inputs``),
-    how many different instructions its episodes were ``told``, and ``actions`` (see ``_actions``).
+    how many different instructions its episodes were ``told`` (none to a policy without language), and ``actions`` (see ``_actions``).
     """
 
     def __init__(self, dataset: DemonstrationDataset) -> None:
@@ -50,7 +50,8 @@ class Probe:
             }
             if not found:
                 measured["inputs"] = _inputs(agent, batch, donor, intact, gain)
-                measured["told"] = len({self._dataset.instructions[episode] for episode in self._dataset.episodes[SPLITS[name]]})
+                told = {self._dataset.instructions[episode] for episode in self._dataset.episodes[SPLITS[name]]}
+                measured["told"] = len(told) if self._dataset.processor.language == "instruction" else 0
                 measured["actions"] = _actions(agent, batch)
             found[name] = measured
         return found
