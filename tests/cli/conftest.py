@@ -1,11 +1,14 @@
 """Real processes of the two programs, small enough for a test."""
 
+import importlib
+import io
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,15 @@ class Workplace:
         printed, _ = process.communicate(timeout=240)
         assert process.returncode == expect, printed
         return printed
+
+    def here(self, program: str, *words: str, expect: int = 0) -> str:
+        """The same in this process, which has torch already: where a test is not about how programs start, stop and end."""
+        printed = io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed), redirect_stderr(printed):
+            patch.setattr(sys, "argv", self.command(program, *words))
+            code = importlib.import_module(f"vla_train.cli.{program.removeprefix('vla-')}").main()
+        assert code == expect, printed.getvalue()
+        return printed.getvalue()
 
     def train(self, *words: str, expect: int = 0) -> Path:
         """The run folder of a finished run."""

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 import vla_train
-from vla_train.cli.train import main
+from vla_train.cli.eval import main as evaluate
+from vla_train.cli.train import main as train
 from vla_train.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,20 +86,14 @@ def test_a_plugin_trains_resumes_and_is_evaluated(place, trained):
     assert json.loads((trained / "found" / "report.json").read_text())["metrics"]["held_out/loss"] > 0
 
 
-def test_without_the_package_a_run_is_not_evaluated(trained):
-    """By the program of the environment that these tests run in, where no plug-in is installed."""
-    command = [Path(sys.executable).parent / "vla-eval", f"checkpoint={trained}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 4, done.stderr
-    assert "was made with the plug-in wave_robots, which is not installed here" in done.stderr
-    assert "(for dataset=my_dataset, paradigm=my_paradigm)" in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-
-
-def test_without_the_package_a_run_is_not_resumed(trained, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["vla-train", f"resume={trained}"])
-    assert main() == 4
-    assert "was made with the plug-in wave_robots, which is not installed here" in capsys.readouterr().err
+@pytest.mark.parametrize(("program", "word"), [(train, "resume"), (evaluate, "checkpoint")])
+def test_without_the_package_a_run_is_neither_resumed_nor_evaluated(trained, monkeypatch, capsys, program, word):
+    """In the environment that these tests run in no plug-in is installed."""
+    monkeypatch.setattr(sys, "argv", ["vla", f"{word}={trained}"])
+    assert program() == 4
+    (told,) = capsys.readouterr().err.splitlines()
+    assert "was made with the plug-in wave_robots, which is not installed here" in told
+    assert "(for dataset=my_dataset, paradigm=my_paradigm)" in told
 
 
 def test_a_policy_of_our_own_classes_is_loaded_without_the_package(trained):

@@ -1,4 +1,4 @@
-"""``vla-report`` as a real process, on two real runs."""
+"""``vla-report`` on two real runs, once as a process of its own."""
 
 import subprocess
 import sys
@@ -6,13 +6,15 @@ import time
 
 import pytest
 
+from tests.cli.conftest import run_folder
+
 TINY = ["model=film_cnn", "model.blocks=1", "steps=4", "every.evaluate=2"]
 
 
 @pytest.fixture(scope="module")
 def runs(workplace):
     words = (["name=first", "optimizer.lr=0.001"], ["name=second", "optimizer.lr=0.01", "seed=1"])
-    return [workplace.train(*TINY, *more) for more in words]
+    return [run_folder(workplace.here("vla-train", *TINY, *more)) for more in words]
 
 
 def test_two_runs_are_compared(workplace, runs, tmp_path):
@@ -29,10 +31,10 @@ def test_two_runs_are_compared(workplace, runs, tmp_path):
 
 
 def test_a_folder_of_runs_and_a_checkpoint_will_do(workplace, runs, tmp_path):
-    printed = workplace.run("vla-report", str(runs[0].parent), f"output={tmp_path / 'all'}")
+    printed = workplace.here("vla-report", str(runs[0].parent), f"output={tmp_path / 'all'}")
     assert runs[0].name in printed
     assert runs[1].name in printed
-    printed = workplace.run("vla-report", str(runs[0] / "checkpoints" / "last"))
+    printed = workplace.here("vla-report", str(runs[0] / "checkpoints" / "last"))
     assert f"page: {runs[0] / 'report' / 'index.html'}" in printed
 
 
@@ -40,15 +42,15 @@ def test_mistakes_have_their_exit_codes(workplace, runs, tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()
     (taken / "index.html").touch()
-    assert "name at least one run folder" in workplace.run("vla-report", expect=2)
-    assert "there is no such folder" in workplace.run("vla-report", str(tmp_path / "nowhere"), expect=2)
-    assert "Did you mean output?" in workplace.run("vla-report", str(runs[0]), "ouput=x", expect=2)
-    assert "choose one of updates" in workplace.run("vla-report", str(runs[0]), "x=hours", expect=2)
-    assert "is there already" in workplace.run("vla-report", str(runs[0]), f"output={taken}", expect=2)
+    assert "name at least one run folder" in workplace.here("vla-report", expect=2)
+    assert "there is no such folder" in workplace.here("vla-report", str(tmp_path / "nowhere"), expect=2)
+    assert "Did you mean output?" in workplace.here("vla-report", str(runs[0]), "ouput=x", expect=2)
+    assert "choose one of updates" in workplace.here("vla-report", str(runs[0]), "x=hours", expect=2)
+    assert "is there already" in workplace.here("vla-report", str(runs[0]), f"output={taken}", expect=2)
     (tmp_path / "damaged").mkdir()
     (tmp_path / "damaged" / "metrics.jsonl").write_text("?\n{}\n")
-    assert "line 1 is damaged" in workplace.run("vla-report", str(tmp_path / "damaged"), expect=3)
-    printed = workplace.run("vla-report", str(tmp_path / "damaged"), str(runs[0]), f"output={tmp_path / 'rest'}", expect=3)
+    assert "line 1 is damaged" in workplace.here("vla-report", str(tmp_path / "damaged"), expect=3)
+    printed = workplace.here("vla-report", str(tmp_path / "damaged"), str(runs[0]), f"output={tmp_path / 'rest'}", expect=3)
     assert "line 1 is damaged" in printed
     assert (tmp_path / "rest" / "index.html").is_file()
 

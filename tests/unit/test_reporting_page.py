@@ -10,12 +10,11 @@ from PIL import Image
 
 from tests import toy_runs
 from vla_train.errors import DataError, UsageError
-from vla_train.reporting import curves
+from vla_train.reporting import curves, write
 from vla_train.reporting.page import Page, html
 from vla_train.reporting.panels import panels
 from vla_train.reporting.runs import read
 from vla_train.reporting.settings import groups
-from vla_train.reporting.write import report
 
 VOID = {"meta", "img", "source", "br", "link"}
 HOSTILE = """<script>alert(1)</script>"'&<img src=x onerror=alert(2)>$\\frac{1}$\x1b[31m\u202e"""
@@ -195,24 +194,25 @@ def test_what_only_some_runs_lack_is_told_in_words(tmp_path):
 
 def test_a_report_overwrites_nothing(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(write, "draw", lambda *_, **options: b"picture")  # which takes a second
     run, other = toy_runs.write(tmp_path / "run"), toy_runs.write(tmp_path / "other", seed=1)
-    assert [report([run]), report([run]), report([run, other])] == [0, 0, 0]
+    assert [write.report([run]), write.report([run]), write.report([run, other])] == [0, 0, 0]
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("index.html")} == {
         "run/report/index.html",
         "run/report-2/index.html",
         "outputs/reports/1/index.html",
     }
     with pytest.raises(UsageError, match="is there already"):
-        report([run], tmp_path / "run" / "report")
+        write.report([run], tmp_path / "run" / "report")
     assert "settings that differ" in capsys.readouterr().out
 
 
 def test_a_broken_run_is_told_and_the_others_drawn(tmp_path, capsys):
     whole, empty = toy_runs.write(tmp_path / "whole"), toy_runs.write(tmp_path / "empty", metrics=[])
-    assert report([empty, tmp_path / "nowhere", whole], tmp_path / "out") == UsageError.exit_code
+    assert write.report([empty, tmp_path / "nowhere", whole], tmp_path / "out") == UsageError.exit_code
     told = capsys.readouterr().err
     assert "nowhere: there is no such folder" in told
     assert "empty: nothing was logged yet" in told
     assert "nothing was logged yet" in (tmp_path / "out" / "index.html").read_text()
     with pytest.raises(DataError, match="nothing was logged yet"):
-        report([empty])
+        write.report([empty])
