@@ -123,6 +123,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.source: Any = None
         self._source_state: StateDict | None = None
+        self._env_steps_before = 0  # by the sources of earlier stages
         self._meter = Meter()
         self._rates = Rates(self.counters.step, self.counters.samples)
         self._saved_step = -1
@@ -144,6 +145,7 @@ class Trainer:
                 if self._source_state is not None:
                     self.source.load_state_dict(self._source_state)
                     self._source_state = None
+                self._env_steps_before = self.counters.env_steps - self.source.env_steps
                 self._fit()
                 self.continual.end_stage(self.paradigm.policy, self.source)
                 if not self.finished():
@@ -201,7 +203,7 @@ class Trainer:
         counters.step += 1
         counters.stage_step += 1
         counters.samples += len(batch)
-        counters.env_steps = self.source.env_steps
+        counters.env_steps = self._env_steps_before + self.source.env_steps
         elapsed = time.perf_counter() - start
         counters.seconds += elapsed
         self._rates.add(waited, elapsed)

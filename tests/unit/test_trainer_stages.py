@@ -28,6 +28,10 @@ class Drawing(Counting):
         self.stage, self.closed = stage, False
         self.made.append(self)
 
+    @property
+    def env_steps(self):
+        return 10 * self.count
+
     def __next__(self):
         self.count += 1
         return Features(fused=torch.full((4, 1), 1.0 + self.count % 3 + 0.5 * self.stage.index))
@@ -75,6 +79,7 @@ def test_a_mastered_stage_is_left_and_the_next_one_evaluated_too(tmp_path):
     assert [row["curriculum/stage"] for row in rows(tmp_path)] == [1.0] * 4 + [2.0] * 8
     assert ["evaluation/carry/success" in row for row in rows(tmp_path)[1::2]] == [False, False, True, True, True, True]
     assert trainer.counters.stage_step == 8
+    assert trainer.counters.env_steps == 120, "of both sources"
 
 
 @pytest.mark.usefixtures("undrawn")
