@@ -27,8 +27,21 @@ class ByState(nn.Module):
         episode, step = observation.state[:, -1, 0], observation.state[:, -1, 1]
         return self.scale * torch.stack([10 * episode + step, -step], dim=-1)[:, None]
 
+    def origin(self, observation):
+        return torch.zeros(())
+
     def loss(self, batch):
         return (self.act(batch.observation) - batch.action).square().flatten(1).mean(1)
+
+
+class Relative(ByState):
+    """Predicts always the same, 0, relative to the state."""
+
+    def origin(self, observation):
+        return observation.state[:, -1:, :]
+
+    def loss(self, batch):
+        return (batch.action - self.origin(batch.observation)).square().flatten(1).mean(1)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +86,16 @@ def test_a_policy_that_learned_nothing_stagnates_and_no_input_is_blamed(dataset)
     assert kinds(judge_inputs(probed)) == []
     assert "no better" in judge_inputs(probed).not_applicable["inputs/state"]
     assert kinds(judge_predicted(dataset.spec.action, probed)) == []
+
+
+def test_a_constant_relative_to_the_state_looks_at_nothing(dataset):
+    """The state of another frame moves the origin, and would move what is to be predicted if the action did not move along."""
+    probed = probe(dataset, Relative())
+    for measured in (probed["held_out"], probed["training"]):
+        assert measured["blind"] == pytest.approx(measured["loss"])
+    assert probed["held_out"]["inputs"]["state"]["cost"] == pytest.approx(0.0, abs=1e-4)
+    assert kinds(judge_stagnation(probed)) == [("stagnation", "")]
+    assert kinds(judge_inputs(probed)) == []
 
 
 def test_without_variety_an_input_is_not_applicable(tmp_path):

@@ -83,7 +83,11 @@ def test_a_result_that_is_no_number_is_no_value():
 
 @pytest.mark.parametrize(
     "change",
-    [{"number": "x"}, {"state": "asleep"}, {"overrides": "seed=0"}, {"run": 3}, {"schema": 2}, {"value": "high"}, None, "torn"],
+    [
+        *({"number": "x"}, {"state": "asleep"}, {"overrides": "seed=0"}, {"overrides": ["seed=1"]}, {"run": 3}, {"schema": 2}),
+        *({"value": "high"}, {"metrics": [1]}, {"metrics": {"success": "all"}}, {"exit_code": "0"}, None, "torn"),
+        *({"process": {"pid": pid, "host": "here"}} for pid in (-1, 0, 1, True, "7")),
+    ],
 )
 def test_a_damaged_record_is_named(folder, change):
     record = job(0, "seed=0")

@@ -57,7 +57,7 @@ class Sweep:
 
     def first_words(self) -> list[str]:
         """What Hydra composes the sweep itself from: without what is for the jobs alone, and with the folder to go on in."""
-        place = [] if self.resume is None else [f"hydra.sweep.dir={self.resume}"]
+        place = [] if self.resume is None else [f"hydra.sweep.dir={_quoted(self.resume)}"]
         return [word for word in self.words if word not in self.held] + place
 
     def open(self, config: "DictConfig") -> SweepFolder:
@@ -131,6 +131,7 @@ class Sweep:
             process = record.process or {}
             ours = (
                 record.state == "running"
+                and record.key in self.asked  # its record was made anew by this session, so the process is a job of ours
                 and process.get("host") == socket.gethostname()
                 and (record.started or "") >= self._session
             )
@@ -163,6 +164,11 @@ def sweep(kind: str, work: Work, start: Callable[[], None]) -> int:
         finally:  # a sweep that was stopped, or whose search fails, shows what is done
             code = whole.finish()
     return code
+
+
+def _quoted(value: str) -> str:
+    """As Hydra reads a value with blanks, commas or brackets in it."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _grid(words: Sequence[str]) -> tuple[bool, frozenset[str], list[str]]:

@@ -57,6 +57,13 @@ class SweepJob:
         self.folder.write(record)
         return False
 
+    def _can_go_on(self, record: JobRecord, output: Path) -> bool:
+        """Whether the job has a run to go on with. A record may come from elsewhere: only runs in this output folder count."""
+        if record.run is None:
+            return False
+        run = (self.folder.path / record.run).resolve()
+        return run.parent == output.resolve() and (run / "checkpoints" / "last").exists()
+
     def _run(self, record: JobRecord, cfg: "DictConfig", overrides: list[str]) -> None:
         def opened(run: Path) -> None:
             record.run = self.folder.relative(run.absolute())
@@ -66,7 +73,7 @@ class SweepJob:
 
         try:
             config = validate(cfg, self.kind)
-            if record.run is not None and (self.folder.path / record.run / "checkpoints" / "last").exists():
+            if self._can_go_on(record, Path(config.get("output") or ".")):
                 config, overrides = {**config, "resume": str(self.folder.run_of(record))}, []
             record.result(self.work(config, overrides, opened) or {})
             record.end("finished", 0)

@@ -26,7 +26,7 @@ class Probe:
 
     ``__call__`` returns for "held_out" and "training" (those that have frames) the mean ``loss`` as it is, ``blind`` (all inputs
     of another frame) and the standard ``error`` of their difference; for the first of the two also ``inputs`` (see ``_inputs``),
-    how many different instructions its episodes were ``told`` (none to a policy without language), and ``actions`` (see ``_actions``).
+    how many different instructions its episodes were ``told`` (0: a policy without language), and ``actions`` (see ``_actions``).
     """
 
     def __init__(self, dataset: DemonstrationDataset) -> None:
@@ -41,7 +41,7 @@ class Probe:
             batch = self._dataset.gather(frames).to(agent.device)
             donor = torch.from_numpy(np.random.default_rng(0).permutation(len(frames))).to(agent.device)
             intact = _losses(agent, batch)
-            blind = _losses(agent, replace(batch, observation=batch.observation[donor]))
+            blind = _losses(agent, _seeing(agent, batch, batch.observation[donor]))
             gain = blind - intact
             measured: Probed = {
                 "loss": float(intact.mean()),
@@ -68,6 +68,14 @@ def _losses(agent: Any, batch: Demonstration) -> Float[Tensor, "n"]:
         return torch.cat(parts).double().cpu()
 
 
+def _seeing(agent: Any, batch: Demonstration, observation: Observation) -> Demonstration:
+    """The batch with what is seen exchanged. What is to be predicted stays: relative actions move along with their origin."""
+    if batch.action.is_floating_point():
+        moved = agent.policy.origin(observation) - agent.policy.origin(batch.observation)
+        batch = replace(batch, action=batch.action + moved)
+    return replace(batch, observation=observation)
+
+
 def _inputs(
     agent: Any, batch: Demonstration, donor: Int[Tensor, "n"], intact: Float[Tensor, "n"], gain: Float[Tensor, "n"]
 ) -> dict[str, Any]:
@@ -80,7 +88,7 @@ def _inputs(
             found[name] = None
             continue
         chosen = changed.cpu()
-        costs = _losses(agent, replace(batch, observation=exchanged)[changed]) - intact[chosen]
+        costs = _losses(agent, _seeing(agent, batch, exchanged)[changed]) - intact[chosen]
         error = float(costs.std() / len(costs) ** 0.5)
         found[name] = {"cost": float(costs.mean()), "error": error, "gain": float(gain[chosen].mean())}
     return found

@@ -76,7 +76,7 @@ class Policy(nn.Module):
         fused = self.encode(batch.observation).fused
         action = batch.action
         if not self.discrete:
-            action = self.normalizer.action(action - self._origin(batch.observation))
+            action = self.normalizer.action(action - self.origin(batch.observation))
         return self.head.loss(fused, action, batch.valid)  # type: ignore[no-any-return]
 
     def act(self, observation: Observation, *, explore: bool = False) -> Num[Tensor, "*b h a"]:
@@ -88,10 +88,10 @@ class Policy(nn.Module):
         chosen: Tensor = self.head.act(self.encode(observation).fused, explore)
         if self.discrete:
             return chosen
-        action = self.normalizer.action_inverse(chosen) + self._origin(observation)
+        action = self.normalizer.action_inverse(chosen) + self.origin(observation)
         return action if explore else action.clamp(self.low, self.high)
 
-    def _origin(self, observation: Observation) -> Float[Tensor, "*b 1 a"] | Float[Tensor, ""]:
+    def origin(self, observation: Observation) -> Float[Tensor, "*b 1 a"] | Float[Tensor, ""]:
         """What the head's actions are relative to: the newest state, 0 for dimensions that are absolute."""
         columns = self.spec.action.relative_to
         if not columns:

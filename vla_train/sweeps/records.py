@@ -169,11 +169,21 @@ def _record(file: Path) -> JobRecord:
         and isinstance(content["value"], float | int | None)
         and all(isinstance(content[key], str | None) for key in ("run", "metric", "mode", "started", "ended"))
         and isinstance(content["message"], str)
+        and isinstance(content["exit_code"], int | None)
+        and isinstance(content["metrics"], dict)
+        and all(isinstance(value, float | int) for value in content["metrics"].values())
+        and (content["process"] is None or _is_process(content["process"]))
         and content["schema"] == SCHEMA
+        and file.stem == job_key(content["overrides"])
     )
     if not sound:
         raise UsageError(f"{file} is not the record of a job; delete it, and the job runs again")
     return JobRecord(**{name: content[name] for name in names})
+
+
+def _is_process(value: object) -> bool:
+    """A record may come from elsewhere, and 0, 1 and negative numbers would stop more than one process."""
+    return isinstance(value, dict) and type(value.get("pid")) is int and value["pid"] > 1 and isinstance(value.get("host"), str)
 
 
 def _strings(value: object) -> bool:
