@@ -29,7 +29,7 @@ def draw(
         panel.set_title(TITLES[name], fontsize=10, loc="left")
         panel.tick_params(labelsize=8)
         panel.grid(alpha=0.25)
-        panel.set_xlim(0, ends[-1])
+        panel.set_xlim(0, 1.01 * ends[-1])
         if name == "success":
             panel.set_ylim(-0.03, 1.03)
             panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
