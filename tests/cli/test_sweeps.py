@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 from sweep_program import work as stand_in
 
 from vla_train.cli import command
-from vla_train.sweeps.records import read_records
+from vla_train.cli.sweep_launcher import RecordingLauncher
+from vla_train.sweeps.records import job_key, read_records
 
 PROGRAM = Path(__file__).with_name("sweep_program.py")
 SETTINGS = ["model=transformer,film_cnn", "seed=0,1", "steps=2", "diagnostics=false"]
@@ -211,8 +212,8 @@ def test_a_job_whose_process_is_killed_is_a_row_and_goes_on_when_resumed(tmp_pat
 def test_a_stopped_sweep_saves_what_runs_begins_no_other_and_shows_what_is_done(tmp_path, launcher, sign, code):
     launched = ["sweep=joblib", "hydra.launcher.n_jobs=2"] if launcher else []
     process = start("-m", *launched, "name=waits", "seed=0,1,2", cwd=tmp_path)
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("outputs/run-waits-*")) and time.monotonic() < deadline:
+    deadline, at_once = time.monotonic() + 60, 2 if launcher else 1
+    while len(list(tmp_path.glob("outputs/run-waits-*"))) < at_once and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(process.pid, sign) if sign == signal.SIGINT else os.kill(process.pid, sign)  # a terminal tells the whole group
     printed = finish(process, code)
@@ -220,6 +221,22 @@ def test_a_stopped_sweep_saves_what_runs_begins_no_other_and_shows_what_is_done(
     assert set(found) == {"interrupted", "waiting"}
     assert "to run what is missing: vla-train -m" in printed
     assert "Traceback" not in printed
+
+
+def test_a_stop_that_ends_a_process_before_its_job_leaves_no_job_running(sweep, monkeypatch, tmp_path):
+    """Ctrl-C reaches every process of a terminal, also one that still starts; joblib then ends the others too."""
+
+    def ended(self, overrides, number):
+        for words in overrides[:1]:
+            record = self._folder.read(job_key(words))
+            record.begin()
+            self._folder.write(record)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return RuntimeError("a worker process was terminated")
+
+    monkeypatch.setattr(RecordingLauncher, "_attempt", ended)
+    assert sweep("-m", "name=fine", "seed=0,1") == 75
+    assert states(tmp_path) == {"name=fine seed=0": "interrupted", "name=fine seed=1": "waiting"}
 
 
 def test_a_search_survives_nan_and_failures(sweep, capsys, tmp_path):

@@ -77,20 +77,25 @@ class RecordingLauncher(Launcher):
             left = [record for record in records if record.state == "waiting"]
             lost = [record for record in records if record.state == "running"]
             if stopping.requested():
+                if failure is not None:  # Ctrl-C met a process that had not begun yet, and its launcher ended the others with it
+                    self._lost(lost)
                 return
             if len(left) == len(batch):
                 raise UsageError(f"the launcher could not start the jobs{_first_line(failure)}")
             if failure is not None and len(lost) > 1:  # joblib ends the others with one that died: each goes on by itself
                 again = [dataclasses.replace(record, state="waiting") for record in lost]
                 batches += [[record] for record in again]
+                for record in again:
+                    self._folder.write(record)
             else:
-                again = lost
-                for record in lost:
-                    record.end("interrupted", 1, "its process was lost: killed, crashed, or out of memory")
-            for record in again:
-                self._folder.write(record)
+                self._lost(lost)
             if left:
                 batches.insert(0, left)
+
+    def _lost(self, records: list[JobRecord]) -> None:
+        for record in records:
+            record.end("interrupted", 1, "its process was lost: killed, crashed, or out of memory")
+            self._folder.write(record)
 
     def _attempt(self, overrides: list[list[str]], number: int) -> Exception | None:
         """Launch all of them and wait. Returns what the launcher itself failed with."""
