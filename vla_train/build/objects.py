@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import inspect
 import os
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -47,21 +48,35 @@ def make(node: Config, group: str, **extra: Any) -> Any:
 
 
 def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment] | None:
-    """Makes environments of a stage: ``maker(num_envs, **changes)``; None where the run has no environment."""
+    """Makes environments of a stage: ``maker(num_envs, **changes)``; None where the run has no environment. A change is another
+    value for one of the environment's keys, or another ``randomization`` than the run's (None: none).
+    """
     node = config["environment"]
     if node["_target_"] is None:
         return None
 
     def maker(num_envs: int, **changes: Any) -> Environment:
+        randomization = changes.pop("randomization") if "randomization" in changes else make_randomization(config)
         unknown = sorted(set(changes) - set(node))
         if unknown:
             raise UsageError(f"the environment has no {', '.join(unknown)}; it has {', '.join(sorted(set(node) - {'_target_'}))}")
         keys = {key: value for key, value in (node | changes).items() if key != "_target_"}
         running = {key: keys.pop(key) for key in workers.SETTINGS if key in keys}
         target = configuration.resolve_target(node["_target_"], "environment")
+        if randomization is not None:
+            if "randomization" not in inspect.signature(target).parameters:
+                name, chosen = config["choices"]["environment"], config["choices"]["randomization"]
+                raise UsageError(f"environment={name} cannot be randomized: use randomization=none instead of {chosen}")
+            keys["randomization"] = randomization
         return workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
 
     return maker
+
+
+def make_randomization(config: Config) -> Any:
+    """What the run's environments differ in from episode to episode; None: nothing."""
+    node = config["randomization"]
+    return None if node["_target_"] is None else make(node, "randomization")
 
 
 def make_data(config: Config) -> RecordedData:
@@ -78,6 +93,8 @@ def open_demonstrations(config: Config, stage: Stage) -> Reader:
     maker = environment_maker(config | {"environment": config["environment"] | world}, stage)
     name = config["choices"]["dataset"] + ("" if stage.name == "none" else f"-{stage.name}")
     world = {key: value for key, value in world.items() if key not in workers.SETTINGS}
+    if config["randomization"]["_target_"] is not None:
+        world["randomization"] = config["randomization"]
     return data.open(data.ensure(maker, world, output=Path(config["output"]), name=name))
 
 

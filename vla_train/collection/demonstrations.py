@@ -155,7 +155,7 @@ def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpiso
         "environment": getattr(environment, "kind", type(environment)).__name__,
         "stage": environment.stage,
         "seed": episode.seed,
-        "randomization": "none",
+        "randomization": episode.randomization,
         "scene": episode.scene,
         "template": episode.goal.template,
         "goal": episode.goal.key,

@@ -25,6 +25,7 @@ class ExpertEpisode:
     seed: int
     goal: Goal
     scene: str  # JSON of the scene at its start, "" where the environment cannot give it
+    randomization: str = "none"  # JSON of what domain randomization drew for it
     success: bool = False
     steps: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float, bool, bool]] = field(default_factory=list)
 
@@ -118,7 +119,8 @@ class ExpertRun:
         goals = self.environment.goals
         scenes = None if "scene" in self.environment.not_applicable else self.environment.get_scenes()
         for row in free:
-            scene = json.dumps(scenes[row]) if scenes else ""
-            self._rows[row] = ExpertEpisode(self._begun, int(self._row_seeds[row]), goals[row], scene)
+            drawn = scenes[row].pop("randomization", None) if scenes else None
+            scene, seed = json.dumps(scenes[row]) if scenes else "", int(self._row_seeds[row])
+            self._rows[row] = ExpertEpisode(self._begun, seed, goals[row], scene, "none" if drawn is None else json.dumps(drawn))
             self._begun += 1
         return seen

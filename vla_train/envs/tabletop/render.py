@@ -10,8 +10,6 @@ from vla_train.envs.tabletop import shapes, world
 from vla_train.envs.tabletop.sprites import Sheet, gripper_sheet, object_sheet, tray_sheet, wall_sheet
 from vla_train.envs.tabletop.state import State
 
-_CHUNK = 256  # worlds drawn at once: bounds the memory of large batches
-
 
 @dataclass(frozen=True)
 class Camera:
@@ -25,28 +23,53 @@ CAMERAS = {"top": Camera(1.0, False), "gripper": Camera(0.4, True)}
 
 
 class Renderer:
-    """Draws one camera's pictures of a given size; ``furnished`` where worlds have trays or walls."""
+    """Draws one camera's pictures of a given size; ``furnished`` where worlds have trays or walls. ``border`` is how many pixels
+    beyond the pictures are drawn besides.
+    """
 
-    def __init__(self, camera: Camera, size: int, furnished: bool = False):
-        self.camera, self.size = camera, size
+    chunk = 256  # worlds drawn at once: bounds the memory of large batches
+
+    def __init__(self, camera: Camera, size: int, furnished: bool = False, border: int = 0):
+        self.camera, self.size, self.border = camera, size, border
         self.scale = size / camera.span  # pixels per metre
-        self.objects, self.gripper = object_sheet(self.scale), gripper_sheet(self.scale)
+        self.objects, self.gripper = self._object_sheet(), gripper_sheet(self.scale)
         self.furniture: list[Sheet] = [tray_sheet(self.scale), wall_sheet(self.scale)] if furnished else []
         patch = max(sheet.patch for sheet in (self.objects, self.gripper, *self.furniture))
         shadow = math.ceil(shapes.SHADOW_OFFSET * self.scale) if furnished else 0
         self.margin = patch // 2 + 2 + shadow  # how far outside the picture a thing's centre can be and still show
         self.pad = self.margin + (self.margin if camera.follows else math.ceil((world.HALF - camera.span / 2) * self.scale))
+        self.pad += border
         self.background, self.origin = self._background()
 
     def draw(self, state: State) -> np.ndarray:
         """uint8 [n, size, size, 3] of the present state."""
-        count, inside = len(state.seed), slice(self.pad, self.pad + self.size)
+        count = len(state.seed)
         pictures = np.empty((count, self.size, self.size, 3), np.uint8)
-        for start in range(0, count, _CHUNK):
-            rows = np.arange(start, min(start + _CHUNK, count))
-            canvas = self._draw(state, rows)
-            pictures[start : start + len(rows)] = canvas.reshape(len(rows), canvas.shape[1], -1, 3)[:, inside, inside]
+        for start in range(0, count, self.chunk):
+            rows = np.arange(start, min(start + self.chunk, count))
+            pictures[start : start + len(rows)] = self._develop(self._draw(state, rows), state, rows)
         return pictures
+
+    def prepare(self, rows: np.ndarray) -> None:
+        """Told of rows that begin an episode: nothing to prepare where all look alike."""
+
+    def _object_sheet(self) -> Sheet:
+        return object_sheet(self.scale)
+
+    def _variants(self, state: State, rows: np.ndarray) -> np.ndarray:
+        """Which pictures of the objects' sheet the objects are, [rows, m]."""
+        variants: np.ndarray = state.shape[rows]
+        return variants
+
+    def _colours(self, state: State, rows: np.ndarray) -> np.ndarray:
+        """The objects' colours, int16 [rows, m, 3]."""
+        colours: np.ndarray = shapes.RGB[state.colour[rows]]
+        return colours
+
+    def _develop(self, canvas: np.ndarray, state: State, rows: np.ndarray) -> np.ndarray:
+        """What the camera sees of a canvas, uint8 [rows, size, size, 3]."""
+        inside = slice(self.pad, self.pad + self.size)
+        return canvas.reshape(len(rows), canvas.shape[1], -1, 3)[:, inside, inside]
 
     def _draw(self, state: State, rows: np.ndarray) -> np.ndarray:
         """uint8 [rows, y, 3 x], with a border of ``pad`` pixels."""
@@ -64,12 +87,13 @@ class Renderer:
         column, row = state.x[rows] * self.scale - left[:, None], -state.y[rows] * self.scale - top[:, None]
         seen = state.present[rows] & self._in_sight(column, row)
         held = np.arange(state.num_slots) == state.held[rows, None]
-        colour, layer, shadow = shapes.RGB[state.colour[rows]], state.layer[rows], shapes.SHADOW_OFFSET * self.scale
+        colour, variant = self._colours(state, rows), self._variants(state, rows)
+        layer, shadow = state.layer[rows], shapes.SHADOW_OFFSET * self.scale
 
         def paste(index: np.ndarray, slot: np.ndarray, rgb: np.ndarray, offset: float = 0.0) -> None:
             pick = (index, slot)
-            angle, shape = state.angle[rows[index], slot], state.shape[rows[index], slot]
-            self.objects.paste(canvas, index, column[pick] + offset, row[pick] + offset, angle, shape, rgb)
+            angle = state.angle[rows[index], slot]
+            self.objects.paste(canvas, index, column[pick] + offset, row[pick] + offset, angle, variant[pick], rgb)
 
         for index, slot in _layers(seen, held, layer):
             raised = layer[index, slot] > 0
@@ -78,7 +102,8 @@ class Renderer:
             paste(index, slot, colour[index, slot])
 
     def _in_sight(self, column: np.ndarray, row: np.ndarray) -> np.ndarray:
-        low, high = self.pad - self.margin, self.pad + self.size + self.margin
+        beyond = self.margin + self.border
+        low, high = self.pad - beyond, self.pad + self.size + beyond
         sight: np.ndarray = (column >= low) & (column < high) & (row >= low) & (row < high)
         return sight
 
@@ -99,8 +124,12 @@ class Renderer:
 
     def _canvas(self, state: State, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Padded pictures of the bare table, and pixel coordinates (x right, y down, 0 at its centre) of their first pixel."""
+        nowhere = np.zeros(len(rows))
+        return self._bare(state.tip_x[rows], state.tip_y[rows]) if self.camera.follows else self._bare(nowhere, nowhere)
+
+    def _bare(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As ``_canvas``, for cameras above places [n]."""
         width = self.size + 2 * self.pad
-        x, y = (state.tip_x[rows], state.tip_y[rows]) if self.camera.follows else (np.zeros(len(rows)), np.zeros(len(rows)))
         left = np.floor(x * self.scale).astype(np.int64) - width // 2
         top = np.floor(-y * self.scale).astype(np.int64) - width // 2
         windows = np.lib.stride_tricks.sliding_window_view(self.background, (width, 3 * width))

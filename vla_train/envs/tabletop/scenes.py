@@ -11,6 +11,7 @@ import numpy as np
 from vla_train.envs.tabletop import world
 from vla_train.envs.tabletop.draws import Draw
 from vla_train.envs.tabletop.furniture import wall_halves
+from vla_train.envs.tabletop.randomization import Randomization
 from vla_train.envs.tabletop.splits import IS_HELD_OUT, scene_pairs, target_pairs
 from vla_train.envs.tabletop.state import FAR, State
 from vla_train.seeds import counter_integers, counter_uniform
@@ -26,19 +27,34 @@ ANGLE = np.pi / 3  # angles of objects and gripper are drawn within [-ANGLE, ANG
 CANDIDATES = 32
 
 
-def sample_scenes(seeds: np.ndarray, split: str, min_objects: int, max_objects: int, trays: int = 0, walls: int = 0) -> State:
-    """The scenes of seeds [n]. Slot 0 holds the target; slot 1 shares its colour, slot 2 its shape; slot 3 is like 1 and 2."""
-    state = State.empty(len(seeds), max_objects, trays, walls)
+def sample_scenes(
+    seeds: np.ndarray,
+    split: str,
+    min_objects: int,
+    max_objects: int,
+    trays: int = 0,
+    walls: int = 0,
+    randomization: Randomization | None = None,
+) -> State:
+    """The scenes of seeds [n]. Slot 0 holds the target; slot 1 shares its colour, slot 2 its shape; slot 3 is like 1 and 2. More
+    objects than ``max_objects``, where the randomization asks for them, take the slots after these.
+    """
+    slots = max_objects if randomization is None else randomization.slots(max_objects)
+    state = State.empty(len(seeds), slots, trays, walls)
     state.seed[:] = seeds
     span = max_objects - min_objects + 1
     state.count[:] = min_objects + counter_integers(seeds, Draw.COUNT, 1, span)[:, 0]
-    pairs = _pairs(seeds, split, max_objects)
+    if slots > max_objects and randomization is not None:
+        state.count[:] = np.minimum(state.count + randomization.extra(seeds), slots)
+    pairs = _pairs(seeds, split, slots)
     state.colour[:], state.shape[:] = pairs // len(world.SHAPES), pairs % len(world.SHAPES)
-    state.angle[:] = _between(counter_uniform(seeds, Draw.ANGLES, max_objects), ANGLE)
+    state.angle[:] = _between(counter_uniform(seeds, Draw.ANGLES, slots), ANGLE)
     _place_walls(state)
     _place_trays(state)
     _place_objects(state)
     _place_gripper(state)
+    if randomization is not None:
+        randomization.move_start(state)
     absent = ~state.present
     for array, value in ((state.colour, 0), (state.shape, 0), (state.angle, 0.0), (state.x, FAR), (state.y, FAR)):
         array[absent] = value

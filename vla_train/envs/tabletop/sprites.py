@@ -86,6 +86,14 @@ def object_sheet(scale: float) -> Sheet:
     return Sheet(shapes.PARTS, shapes.REACH, scale)
 
 
+@lru_cache(maxsize=4)  # a sheet of five sizes takes 35 to 120 MB
+def sized_object_sheet(scale: float, sizes: tuple[float, ...]) -> Sheet:
+    """One variant for each shape and size: shape 0 in all sizes, shape 1 in all sizes, and so on."""
+    lengths = np.array([[size] * 5 + [1] for size in sizes], np.float32)  # the last of a part's numbers is its shade
+    parts = (shapes.PARTS[:, None] * lengths[:, None]).reshape(-1, *shapes.PARTS.shape[1:])
+    return Sheet(parts, shapes.REACH * max(sizes), scale)
+
+
 @lru_cache(maxsize=16)
 def gripper_sheet(scale: float) -> Sheet:
     """One variant for each of ``shapes.OPENINGS`` openings."""

@@ -17,7 +17,9 @@ from vla_train.envs.tabletop.goals import Goals
 from vla_train.envs.tabletop.options import check_options
 from vla_train.envs.tabletop.physics import advance
 from vla_train.envs.tabletop.progress import Progress
+from vla_train.envs.tabletop.randomization import ROBUSTNESS, Randomization, changed
 from vla_train.envs.tabletop.render import CAMERAS, Renderer
+from vla_train.envs.tabletop.render_random import RandomRenderer
 from vla_train.envs.tabletop.scenes import sample_scenes
 from vla_train.envs.tabletop.spaces import action_space, observation_space
 from vla_train.envs.tabletop.stages import STAGES
@@ -32,13 +34,16 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
 
     Args: ``num_envs`` rows; ``stage`` a name of ``stages.STAGES``; ``image_size`` in pixels; ``cameras`` of "top" and "gripper"
     (none: nothing is drawn); ``split`` of "train", "templates", "pairs"; ``min_objects`` to ``max_objects`` objects (at most 8);
-    ``actions`` "continuous" or "discrete"; ``shaping`` scale of the potential-based reward. Raises UsageError for wrong values.
+    ``actions`` "continuous" or "discrete"; ``shaping`` scale of the potential-based reward; ``randomization`` of what else may
+    differ between episodes (None: nothing). Raises UsageError for wrong values.
     """
 
     version = 1  # raised when a seed's recorded frames would change
     metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": ["rgb_array"], "render_fps": int(world.RATE)}  # noqa: RUF012
     render_mode = "rgb_array"
     not_applicable: dict[str, str] = {}  # noqa: RUF012
+    robustness_axes = tuple(ROBUSTNESS)
+    changed = staticmethod(changed)  # (axis, strength) -> the randomization with which robustness along the axis is measured
 
     def __init__(
         self,
@@ -52,12 +57,17 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         max_objects: int = 6,
         actions: str = "continuous",
         shaping: float = 0.0,
+        randomization: Randomization | None = None,
     ):
         check_options(num_envs, stage, image_size, cameras, split, min_objects, max_objects, actions, shaping)
         self.num_envs, self.stage, self.split, self.shaping = num_envs, stage, split, float(shaping)
         self._stage, self._objects = STAGES[stage], (min_objects, max_objects)
         self._furnished = self._stage.trays + self._stage.walls > 0
-        self._renderers = {name: Renderer(CAMERAS[name], image_size, self._furnished) for name in cameras}
+        self._randomization = randomization if randomization is not None and randomization.changes() else None
+        slots = max_objects if self._randomization is None else self._randomization.slots(max_objects)
+        self._state = State.empty(num_envs, slots, self._stage.trays, self._stage.walls)
+        self._look = None if self._randomization is None else self._randomization.look(self._state.seed, slots)
+        self._renderers = {name: self._renderer(name, image_size) for name in cameras}
         self._viewer: Renderer | None = None
         self.io_spec = Spec(
             images={name: ImageSpec(image_size, image_size) for name in cameras},
@@ -72,7 +82,6 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = action_space(self.io_spec)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._state = State.empty(num_envs, max_objects, self._stage.trays, self._stage.walls)
         self._progress = Progress(num_envs, self._stage.steps, self._stage.kinds)
         self._words: list[Goal] = []
         self._ended = np.ones(num_envs, bool)
@@ -91,15 +100,34 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         rows = np.flatnonzero(mask)
         scenes, goals, words = self._sample(seeds[rows])
         self._state.assign(rows, scenes)
+        self._draw_looks(rows)
         self._words = self._words or [words[0]] * self.num_envs
         self._begin(rows, goals, words)
         return self._observation(), {}
 
-    def _sample(self, seeds: np.ndarray) -> tuple[State, Goals, list[Goal]]:
-        """The scenes of seeds [n], and their goals as arrays and in words."""
-        scenes = sample_scenes(seeds, self.split, *self._objects, self._stage.trays, self._stage.walls)
+    def _sample(self, seeds: np.ndarray, worded_as: str | None = None) -> tuple[State, Goals, list[Goal]]:
+        """The scenes of seeds [n], and their goals as arrays and in words (of another split, if one is named)."""
+        scenes = self._scenes(seeds)
         requests = self._stage.sample(scenes, objects_only=self.split == "pairs")
-        return scenes, requests.goals, wording.word(scenes, self._stage, requests, self.split)
+        return scenes, requests.goals, wording.word(scenes, self._stage, requests, worded_as or self.split)
+
+    def _scenes(self, seeds: np.ndarray) -> State:
+        furniture = self._stage.trays, self._stage.walls
+        return sample_scenes(seeds, self.split, *self._objects, *furniture, self._randomization)
+
+    def _draw_looks(self, rows: np.ndarray) -> None:
+        """What the episodes of rows look like, from the seeds of their scenes."""
+        if self._randomization is not None and self._look is not None:
+            self._look.assign(rows, self._randomization.look(self._state.seed[rows], self._state.num_slots))
+            for renderer in (*self._renderers.values(), *([self._viewer] if self._viewer else [])):
+                renderer.prepare(rows)
+
+    def _renderer(self, camera: str, size: int) -> Renderer:
+        if self._randomization is None or self._look is None:
+            return Renderer(CAMERAS[camera], size, self._furnished)
+        renderer = RandomRenderer(CAMERAS[camera], size, self._furnished, self._randomization, self._look)
+        renderer.prepare(np.arange(self.num_envs))
+        return renderer
 
     def _seeds(self, seed: Sequence[int] | np.ndarray | int | None) -> np.ndarray:
         if seed is None:
@@ -161,7 +189,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
 
     def render(self) -> tuple[np.ndarray, ...]:
         """The picture from above of each row, 256 pixels wide."""
-        self._viewer = self._viewer or Renderer(CAMERAS["top"], 256, self._furnished)
+        self._viewer = self._viewer or self._renderer("top", 256)
         return tuple(self._viewer.draw(self._state))
 
     @property
@@ -210,16 +238,18 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
             | {"goal": asdict(self._words[row]), "dwell": int(self._progress.dwell[row])}
             | ({"done": int(self._progress.done[row])} if self._stage.steps > 1 else {})
             | {"success": bool(self._success[row]), "ended": bool(self._ended[row])}
+            | ({"randomization": self._look.to_json(row)} if self._look is not None else {})
             for row in range(self.num_envs)
         ]
 
     def set_scenes(self, rows: Sequence[int], scenes: Sequence[dict[str, Any]]) -> RawObservation:
-        """Put rows into scenes made by ``get_scenes``."""
+        """Put rows into scenes made by ``get_scenes``; what they look like is drawn anew from the scenes' seeds."""
         for row, scene in zip(rows, scenes, strict=True):
             describe.from_json(self._state, row, scene)
         goals = [Goal(**scene["goal"]) for scene in scenes]
         self._words = self._words or [goals[0]] * self.num_envs
         index = np.asarray(rows, np.int64)
+        self._draw_looks(index)
         self._begin(index, to_arrays(self._state, rows, goals, self._stage.steps), goals)
         self._progress.dwell[index] = [scene["dwell"] for scene in scenes]
         self._progress.done[index] = [scene.get("done", 0) for scene in scenes]
@@ -227,6 +257,11 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         self._success[index] = [scene["success"] for scene in scenes]
         self._ended[index] = [scene["ended"] for scene in scenes]
         return self._observation()
+
+    def paraphrases(self, seeds: Sequence[int] | np.ndarray) -> list[str]:
+        """The goals of these seeds in held-out templates; with ``split="templates"``, in those of training."""
+        _, _, words = self._sample(np.asarray(seeds, np.int64), "train" if self.split == "templates" else "templates")
+        return [goal.instruction for goal in words]
 
     def sample_instructions(self, seeds: Sequence[int] | np.ndarray) -> list[str]:
         """The instructions that these seeds would give; nothing is drawn."""
