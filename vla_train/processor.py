@@ -54,8 +54,8 @@ class Processor:
 
     A number makes squares of so many pixels; None leaves them as the camera gives. "auto" leaves cameras of at most
     ``LARGEST_AUTO`` pixels a side alone, and brings the longer side of larger ones down to that, keeping their shape (both
-    sides rounded to multiples of 8, the patches of models). Symbols are never resized. With ``language="none"`` the policy is told
-    nothing: the begin token stands for every instruction.
+    sides rounded to multiples of 8, the patches of models). Symbols are never resized. With ``language="none"`` the policy is
+    told nothing: the begin token stands for every instruction.
     """
 
     def __init__(

@@ -117,7 +117,7 @@ class Stage:
 class EpisodeResult:
     """One evaluated episode: a row of ``episodes.csv``."""
 
-    condition: str  # plain, swapped, foreign, empty, random, chance
+    condition: str  # plain, swapped, ...: evaluation.figures.CONDITIONS
     stage: str
     seed: int
     task: str

@@ -7,16 +7,17 @@ from vla_train import config
 from vla_train.config import folders, plugins, rules
 from vla_train.config.read import read_yaml
 from vla_train.config.schema import Schema, groups_of
-from vla_train.config.targets import GROUPS, PRESETS
+from vla_train.config.targets import EVAL_PRESETS, GROUPS, PRESETS
 
 FILES = sorted(file for folder in folders.search_path() for file in folder.glob("*/*.yaml"))
 CHOICES = [(file.parent.name, file.stem) for file in FILES]
+OF_TRAINING = [pair for pair in CHOICES if pair[0] not in EVAL_PRESETS]
 PROGRAMS = {"train": [], "eval": ["checkpoint=outputs/run"]}
 SAMPLES = {"x": "x", "1": 1, "[x]": ["x"]}  # for keys that must be given: as words of a command line, and as values
 
 
 def test_every_group_has_a_choice_and_every_folder_is_a_group():
-    assert {group for group, _ in CHOICES} == set(GROUPS)
+    assert {group for group, _ in CHOICES} == {*GROUPS, *EVAL_PRESETS}
 
 
 def what_must_be_given(group, choice):
@@ -34,7 +35,7 @@ def what_must_be_given(group, choice):
         yield f"{group}.{key}={next(fitting)}"
 
 
-@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] != "sweep"])
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in OF_TRAINING if pair[0] != "sweep"])
 def test_it_composes_and_validates(group, choice):
     composed = config.compose([f"{group}={choice}", *what_must_be_given(group, choice)])
     assert composed["choices"][group] == choice
@@ -48,14 +49,23 @@ def test_how_a_sweep_runs_is_no_part_of_the_run(choice):
     assert config.load_saved(config.dump(composed)) == composed
 
 
-@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in PRESETS])
+@pytest.mark.parametrize("choice", [name for group, name in CHOICES if group == "suite"])
+def test_a_suite_sets_keys_of_an_evaluation_and_what_is_typed_wins(choice):
+    file = next(file for file, pair in zip(FILES, CHOICES, strict=True) if pair == ("suite", choice))
+    composed = config.compose(["checkpoint=outputs/run", f"suite={choice}"], kind="eval")
+    assert composed["suite"] == choice
+    assert {key: composed[key] for key in read_yaml(file)} == read_yaml(file)
+    assert config.compose(["checkpoint=outputs/run", f"suite={choice}", "episodes=7"], kind="eval")["episodes"] == 7
+
+
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in OF_TRAINING if pair[0] not in PRESETS])
 def test_its_target_is_a_class_of_its_group(group, choice):
     path = config.load_choice(group, choice).get("_target_")
     if path not in (None, "auto"):
         assert isinstance(config.resolve_target(path, group), type)
 
 
-@pytest.mark.parametrize(("group", "choice"), [pair for pair in CHOICES if pair[0] not in PRESETS])
+@pytest.mark.parametrize(("group", "choice"), [pair for pair in OF_TRAINING if pair[0] not in PRESETS])
 def test_a_value_that_tells_no_type_has_a_declared_one(group, choice):
     shipped = config.load_choice(group, choice)
     schema = Schema.of("train", {group: choice}, folders.search_path())

@@ -9,6 +9,8 @@ from tests.fakes import CORRIDOR, Corridor, CountingAgent
 from vla_train.envs.tabletop import TabletopVectorEnv
 from vla_train.errors import UsageError
 from vla_train.evaluation.baselines import Expert
+from vla_train.evaluation.conditions import NO_BASELINE, SILENT, Baseline
+from vla_train.evaluation.divergence import distances
 from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.success import Success, check_execution
 from vla_train.rollouts import play
@@ -66,6 +68,84 @@ def test_scenes_without_another_goal_are_left_out_and_counted():
 def test_crashes_are_counted_and_are_no_successes():
     metrics = corridor_report(Corridor(4, broken_seed=1_000_000_001), conditions=("plain",)).metrics
     assert (metrics["crashes"], metrics["episodes"], metrics["success"]) == (1, 10, 0.7)
+
+
+def test_a_language_blind_policy_is_played_on_the_same_seeds_or_said_to_be_missing():
+    report = corridor_report(conditions=("plain", "blind"))
+    assert report.not_applicable["blind"] == NO_BASELINE
+    report = corridor_report(conditions=("plain", "blind"), baseline=Baseline(CountingAgent(chunk=4), execute=None))
+    assert report.metrics["blind/success"] == 0.8
+    assert report.metrics["blind/episodes"] == 10
+    assert [r.seed for r in report.episodes if r.condition == "blind"] == [
+        r.seed for r in report.episodes if r.condition == "plain"
+    ]
+
+
+def test_nobody_asks_for_a_language_blind_policy_where_nothing_is_said():
+    class Silent(Corridor):
+        def reset(self, *, seed, options=None):
+            super().reset(seed=seed, options=options)
+            self.goals = [replace(goal, instruction="") for goal in self.goals]
+            return self._observation(), {}
+
+    report = corridor_report(Silent(4), conditions=("plain", "garbage", "blind"))
+    assert report.not_applicable["blind"] == report.not_applicable["garbage"] == SILENT
+
+
+class Listener(CountingAgent):
+    """Walks on for "walk", else stands still; walks by 0.5 to the third place."""
+
+    def act(self, images, instruction, state, rows=None):
+        speed = {"w": 1.0, "W": 0.0}
+        chunk = super().act(images, instruction, state, rows)
+        return chunk * np.array([0.5 if text == "walk 3" else speed.get(text[:1], 0.0) for text in instruction])[:, None, None]
+
+
+class Polyglot(Corridor):
+    def paraphrases(self, seeds):
+        return [("walk on to" if seed % 5 else "Wander to") + f" {seed % 5 + 1}" for seed in seeds]
+
+
+def test_garbage_and_paraphrases():
+    report = corridor_report(Polyglot(4), Listener(chunk=1), conditions=("plain", "garbage", "paraphrase"))
+    told = {result.instruction for result in report.episodes if result.condition == "garbage"}
+    assert all(len(text) == 23 and text.count(" ") == 3 for text in told)
+    assert len(told) == 10
+    metrics = report.metrics
+    assert metrics["success"] == 0.6  # walk 3 is too slow: places 1, 2 and 4
+    assert metrics["paraphrase/success"] == 0.6  # "walk on to 3" is fast, "Wander to 1" is not understood
+    assert metrics["paraphrase/gap"] == 0.0
+    assert metrics["paraphrase/gap_low"] < 0 < metrics["paraphrase/gap_high"]
+    reason = corridor_report(conditions=("plain", "paraphrase")).not_applicable["paraphrase"]
+    assert reason == "the environment words each goal in one way only"
+
+
+def test_plans_apart_under_a_swap_by_hand():
+    # Seeds give the places 1 to 5; the swapped goals are places 1 to 3. Only "walk 3" plans 0.5 where all others plan 1.
+    environment = Corridor(4)
+    report = corridor_report(environment, Listener(chunk=2), conditions=("swapped",), episodes=10)
+    own = {seed: seed % 5 + 1 for seed in range(1_000_000_000, 1_000_000_010)}
+    swapped = {result.seed: int(result.goal[-1]) for result in report.episodes}
+    apart = [0.5 * ((own[seed] == 3) != (place == 3)) for seed, place in swapped.items()]
+    assert report.metrics["swapped/divergence"] == pytest.approx(np.mean(apart))
+    assert sum(apart) > 0
+    assert corridor_report(agent=CountingAgent(chunk=2), conditions=("swapped",)).metrics["swapped/divergence"] == 0.0
+
+
+def test_distances_of_plans():
+    one, two = np.zeros((2, 2, 2)), np.zeros((2, 2, 2))
+    two[1] = [[3.0, 4.0], [0.0, 0.0]]
+    wide = ActionSpec("continuous", 2, low=(-1.0, -2.0), high=(1.0, 2.0))
+    assert distances(one, two, wide).tolist() == pytest.approx([0.0, 13**0.5 / 2])
+    codes = np.array([[[0], [1], [2], [3]]])
+    assert distances(codes, np.array([[[0], [1], [0], [0]]]), ActionSpec("discrete", 1, choices=4)).tolist() == [0.5]
+
+
+def test_without_bounds_plans_have_no_distance():
+    environment = Corridor(4)
+    environment.io_spec = replace(CORRIDOR, action=ActionSpec("continuous", 1))
+    report = corridor_report(environment, conditions=("swapped",))
+    assert "no bounds" in report.not_applicable["swapped/divergence"]
 
 
 def test_baselines_are_played_once():
@@ -133,8 +213,8 @@ def test_execution_that_can_be(execute, ensemble):
 
 
 def best_metrics(metrics):
-    """Those of a report's metrics that are no counts and no times."""
-    counts = ("episodes", "excluded", "latency", "_zero", "held_out/frames")
+    """Those of a report's metrics that are no counts, no times and no distances."""
+    counts = ("episodes", "excluded", "latency", "_zero", "held_out/frames", "divergence")
     return {name for name in metrics if not any(count in name for count in counts)}
 
 

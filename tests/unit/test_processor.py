@@ -1,8 +1,8 @@
 """The Processor: words to tokens, pictures to size, and the same again from its JSON."""
 
+import json
 from dataclasses import replace
 
-import json
 import numpy as np
 import pytest
 import torch

@@ -2,80 +2,82 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from vla_train import checkpoint, runtime
-from vla_train import config as configuration
-from vla_train.build.objects import (
-    Config,
-    check_environment,
-    environment_maker,
-    load_policy,
-    make,
-    make_data,
-    make_evaluators,
-    open_dataset,
-)
+from vla_train.build.comparing import compare
+from vla_train.build.judged import Judged, Maker, next_folder, open_judged, stages_of, worlds
+from vla_train.build.objects import Config, make_data, make_evaluators, open_dataset
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
 from vla_train.diagnostics import FromCheckpoint, lines
 from vla_train.errors import DataError, UsageError
+from vla_train.evaluation.conditions import Baseline
+from vla_train.evaluation.cross_modal import CrossModal
 from vla_train.evaluation.horizon_table import print_horizon
 from vla_train.evaluation.open_loop import OpenLoop
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report
+from vla_train.evaluation.zero_shot import ZeroShot, ratios
 from vla_train.processor import Processor
-from vla_train.rollouts import Agent
-from vla_train.spec import Report, Stage
+from vla_train.spec import Evaluator, Report, Stage
 from vla_train.tracking.console import Console
 
 SETTINGS = ("episodes", "num_envs", "conditions", "held_out_frames", "video_episodes")  # of vla-eval alone
-INHERITED = ("execute", "ensemble")  # null: as in training
 NO_WORLD = "the run has no environment"
 SINGLE_ROW_CALLS = 50  # planning calls that measure the latency of one row
 
 
 def evaluate(config: Config, overrides: Sequence[str]) -> Config:
-    """Run ``vla-eval``: success, language and held-out metrics of a checkpoint, as tables, files, pictures and a video."""
+    """Run ``vla-eval``: success, language and held-out metrics of a checkpoint, as tables, files, pictures and a video; or a
+    comparison of several checkpoints."""
     settings = runtime.start(device=config["device"], threads=config["threads"])
-    saved = checkpoint.read(Path(config["checkpoint"]), print)
-    folder = _output(saved, config["output"])  # made now: a folder that cannot be written is not found out after the evaluation
-    trained = configuration.load_saved(saved.text("config.yaml"), where=str(saved.path / "config.yaml"))
-    _, processor, policy = load_policy(saved)
+    if config["compare"]:
+        return compare(config, settings)
+    judged = open_judged(config["checkpoint"], config, settings.device)
+    saved, trained = judged.saved, judged.trained
+    stages = stages_of(trained, config["stage"])
+    changes = {} if config["split"] is None else {"split": config["split"]}
+    makers = worlds(judged, stages, changes)
+    _check_suite(config, makers)
+    baseline = None if config["baseline"] is None else _baseline(config, judged, stages, settings)
+    splits, unsplit = _splits(config["zero_shot"], trained, makers)
+    # Made now: a folder that cannot be written is not found out after the evaluation.
+    folder = next_folder(judged.run / "evaluations", saved.path.name, config["output"])
     print(f"checkpoint: {saved.path}\nruntime: {settings}", flush=True)
-    agent = Agent(policy.to(settings.device), processor, device=settings.device)
-    used = {name: config[name] for name in SETTINGS}
-    used |= {name: trained["evaluation"][name] if config[name] is None else config[name] for name in INHERITED}
-    stages, changes = _stages(trained, config["stage"]), {} if config["split"] is None else {"split": config["split"]}
-    makers = [_maker(trained, stage, changes, processor) for stage in stages]
-    dataset, reason = _dataset(config, trained, saved, processor, stages)
-    found = [maker for maker in makers if maker is not None]
-    lacking = ({} if found else {"success": NO_WORLD}) | ({"held_out": reason} if reason else {})
+    used = {name: config[name] for name in SETTINGS} | {"execute": judged.execute, "ensemble": judged.ensemble}
+    dataset, reason = _dataset(config, trained, saved, judged.agent.processor, stages)
+    lacking = ({} if makers else {"success": NO_WORLD}) | ({"held_out": reason} if reason else {}) | unsplit
     report = Report(metrics={}, not_applicable=lacking)
     console = Console()
     evaluators = make_evaluators(
-        used,
-        processor.spec,
-        found,
+        used | {"conditions": [*used["conditions"], "blind"]},
+        judged.spec,
+        makers,
         dataset,
         split=config["seeds"],
         progress=console.progress,
         single_row_calls=SINGLE_ROW_CALLS,
         by_horizon=True,
+        baseline=baseline,
+        failures_first=True,
     )
-    if dataset is not None and config["open_loop"] != []:
-        evaluators.append(OpenLoop(dataset, episodes=config["open_loop"], execute=used["execute"]))
-    evaluators.append(FromCheckpoint(dataset, reason, saved.path.parent.parent))
+    if splits:
+        keys = ("episodes", "num_envs", "execute", "ensemble")
+        played = {key: used[key] for key in keys} | {"split": config["seeds"], "progress": console.progress}
+        evaluators.append(ZeroShot(splits, stages=[stage.name for stage in stages], **played))
+    evaluators += _of_dataset(config, dataset, judged)
+    evaluators.append(FromCheckpoint(dataset, reason, judged.run))
     for evaluator in evaluators:
-        report = report.merged(evaluator(agent))
+        report = report.merged(evaluator(judged.agent))
+    report = report.merged(Report(ratios(report.metrics)))
     console.close()
     if not report.metrics and not report.pictures:
         raise UsageError(f"there is nothing to measure: {NO_WORLD}, and {reason or 'no held-out demonstrations'}")
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
-    facts |= {"seeds": config["seeds"], **changes, **used}
-    paths = write_report(folder, report, facts, fps=max(processor.spec.rate, 4.0))  # slower is tiresome
+    facts |= {name: config[name] for name in ("suite", "seeds", "baseline", "zero_shot")} | changes | used
+    paths = write_report(folder, report, facts, fps=max(judged.spec.rate, 4.0))  # slower is tiresome
     print_report(report)
     if "horizon" in report.sections:
         print_horizon(report.sections["horizon"])
@@ -85,18 +87,46 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     return {"report": str(paths["report"]), "metrics": report.metrics}
 
 
-def _stages(trained: Config, name: str | None) -> list[Stage]:
-    """The stages of the run's curriculum, or the one named (which the run may not have seen)."""
-    stages: list[Stage] = list(make(trained["curriculum"], "curriculum").stages())
-    return stages if name is None else [next((stage for stage in stages if stage.name == name), Stage(name))]
+def _check_suite(config: Config, makers: Sequence[Maker]) -> None:
+    if config["needs_environment"] and not makers:
+        suite = f"suite={config['suite']}" if config["suite"] else "needs_environment=true"
+        raise UsageError(f"{suite}: it is played in an environment, and the run has none (environment=none): leave it out")
 
 
-def _maker(trained: Config, stage: Stage, changes: Config, processor: Processor) -> Callable[..., Any] | None:
-    maker = environment_maker(trained, stage)
-    if maker is None:
-        return None
-    check_environment(maker, processor.spec, trained)
-    return functools.partial(maker, **changes)
+def _baseline(config: Config, judged: Judged, stages: Sequence[Stage], settings: runtime.Runtime) -> Baseline:
+    """The policy to compare with. Raises UsageError for one that reads its instructions, or does not fit the environment."""
+    blind = open_judged(config["baseline"], config, settings.device)
+    if blind.agent.processor.language != "none":
+        raise UsageError(
+            f"baseline={config['baseline']}: this policy reads its instructions, so it is no language-blind one: train one with "
+            "model.language=none, or compare the two with compare=[...]"
+        )
+    worlds(judged, stages, {}, blind)
+    return Baseline(blind.agent, blind.execute, blind.ensemble)
+
+
+def _splits(names: Sequence[str], trained: Config, makers: Sequence[Maker]) -> tuple[dict[str, list[Maker]], dict[str, str]]:
+    """The makers of each held-out split, or why there are none. A split that does not exist is told before anything is played."""
+    if not names:
+        return {}, {}
+    if not makers:
+        return {}, {"zero_shot": NO_WORLD}
+    if "split" not in trained["environment"]:
+        return {}, {"zero_shot": f"environment={trained['choices']['environment']} keeps nothing out of training"}
+    splits: dict[str, list[Maker]] = {name: [functools.partial(maker, split=name) for maker in makers] for name in names}
+    for maker in (maker for split in splits.values() for maker in split):
+        maker(1).close()
+    return splits, {}
+
+
+def _of_dataset(config: Config, dataset: DemonstrationDataset | None, judged: Judged) -> list[Evaluator]:
+    """What is measured and drawn on recorded episodes, beside ``HeldOut``."""
+    found: list[Evaluator] = []
+    if dataset is not None and config["held_out_frames"]:
+        found.append(CrossModal(dataset, frames=config["held_out_frames"]))
+    if dataset is not None and config["open_loop"] != []:
+        found.append(OpenLoop(dataset, episodes=config["open_loop"], execute=judged.execute))
+    return found
 
 
 def _dataset(
@@ -124,24 +154,3 @@ def _dataset(
         if parts[name].fingerprint != facts["fingerprint"]:
             return None, f"{folder} is not what the run was trained on, so none of it is known to be held out"
     return joined(parts), ""
-
-
-def _output(saved: checkpoint.Checkpoint, named: str | None) -> Path:
-    """The report's folder: the one named, or the next free ``<run>/evaluations/<checkpoint>-<n>``."""
-    if named is not None:
-        try:
-            Path(named).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"output={named} cannot be written ({error.strerror}): name another folder") from error
-        return Path(named)
-    base = saved.path.parent.parent / "evaluations"
-    for number in range(1, 100_000):
-        folder = base / f"{saved.path.name}-{number}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UsageError(f"{base} cannot be written ({error.strerror}): name another folder with output=") from error
-    raise UsageError(f"{base} is full: name another folder with output=")

@@ -16,8 +16,9 @@ from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
 from vla_train.data.records import Reader, RecordedData
 from vla_train.envs import workers
-from vla_train.envs.contract import Environment
+from vla_train.envs.contract import NO_PARAPHRASES, Environment, Rewords
 from vla_train.errors import UsageError
+from vla_train.evaluation.conditions import Baseline
 from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.held_out import HeldOut
 from vla_train.evaluation.success import Success, check_execution
@@ -32,13 +33,8 @@ from vla_train.trainer import Choice, Limits
 from vla_train.types import Struct, Transition
 
 Config = dict[str, Any]  # as vla_train.config.validate gives it
-PROCESSOR_KEYS = (
-    "image_size",
-    "cameras",
-    "max_tokens",
-    "vocabulary",
-    "language",
-)  # of a model's config: the rest goes to the encoder
+# Of a model's config: the rest goes to the encoder.
+PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary", "language")
 
 
 def make(node: Config, group: str, **extra: Any) -> Any:
@@ -169,6 +165,8 @@ def make_evaluators(
     single_row_calls: int = 0,
     by_horizon: bool = False,
     reached: Callable[[], int] | None = None,
+    baseline: Baseline | None = None,
+    failures_first: bool = False,
 ) -> list[Evaluator]:
     """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has. ``reached`` says
     of how many stages, from the first on; None: of all."""
@@ -178,7 +176,16 @@ def make_evaluators(
         keys = ("episodes", "num_envs", "conditions", "execute", "ensemble", "video_episodes")
         chosen = {key: settings[key] for key in keys}
         found.append(
-            Success(*makers, split=split, progress=progress, single_row_calls=single_row_calls, reached=reached, **chosen)
+            Success(
+                *makers,
+                split=split,
+                progress=progress,
+                single_row_calls=single_row_calls,
+                reached=reached,
+                baseline=baseline,
+                failures_first=failures_first,
+                **chosen,
+            )
         )
     if dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation")):
         frames = settings["held_out_frames"]
@@ -199,7 +206,7 @@ def check_environment(maker: Callable[..., Environment] | None, spec: Spec, conf
             + "\n  ".join(wrong)
             + "\nName the right one with environment=, or environment=none to train without."
         )
-    return environment.not_applicable
+    return environment.not_applicable | ({} if isinstance(environment, Rewords) else {"paraphrases": NO_PARAPHRASES})
 
 
 def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy]:

@@ -8,7 +8,7 @@ from vla_train.config import folders, words
 from vla_train.config.compose import compose
 from vla_train.config.read import read_yaml
 from vla_train.config.schema import load_choice, unknown_choice
-from vla_train.config.targets import GROUPS
+from vla_train.config.targets import EVAL_PRESETS, GROUPS
 from vla_train.errors import UsageError
 
 SWEEP_EXTRA = ("joblib", "submitit_local", "submitit_slurm", "optuna", "tpe")  # choices of hydra/launcher and hydra/sweeper
@@ -79,7 +79,7 @@ def _misused_group(overrides: Sequence[str]) -> str | None:
     """``model=null`` or ``model=3``: a group takes the name of one of its files."""
     for override in overrides:
         group, _, value = override.lstrip("+~").partition("=")
-        known = folders.choices(group) if group in GROUPS else []
+        known = folders.choices(group) if group in (*GROUPS, *EVAL_PRESETS) else []
         if known and value not in known:
             return unknown_choice(group, value, known)
     return None
@@ -88,7 +88,7 @@ def _misused_group(overrides: Sequence[str]) -> str | None:
 def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
     config = known_config(kind, overrides)
     group = key.partition(".")[0]
-    known = [*words.keys(config), *(GROUPS if kind == "train" else ())]
+    known = [*words.keys(config), *(GROUPS if kind == "train" else EVAL_PRESETS)]
     place = f"{group}={config['choices'][group]}" if group in config.get("choices", {}) else f"vla-{kind}"
     hint = words.did_you_mean(key, dict.fromkeys(known))
     section = config.get(group)

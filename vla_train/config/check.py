@@ -9,7 +9,6 @@ from vla_train.config.targets import target_problem, targets_in
 
 MOST_PROBLEMS = 5  # a message must stay readable
 MUST_BE_GIVEN = {
-    "checkpoint": "a run folder or a checkpoint: vla-eval checkpoint=outputs/RUN",
     "dataset.path": "the folder of your recordings: dataset.path=FOLDER",
 }
 
@@ -110,7 +109,7 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     if config["sweep"]["resume"] is not None:
         found.append("sweep.resume goes on with a sweep: give it with -m and the words of the sweep. A run goes on with resume=.")
     if kind == "eval":
-        return found
+        return found + _of_evaluation(config)
     lengths = [config["steps"], config["env_steps"], config["minutes"], config["paradigm"].get("steps")]
     if all(length is None for length in lengths):
         found.append("The run has no length: give steps, env_steps or minutes.")
@@ -129,6 +128,22 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
             f"dataset.start={pair[0]} and dataset.episodes={pair[1]} reach beyond the {most} training seeds, into those of "
             "evaluation. Lower dataset.start."
         )
+    return found
+
+
+def _of_evaluation(config: Mapping[str, Any]) -> list[str]:
+    found = []
+    if (config["checkpoint"] is None) == (config["compare"] is None):
+        given = "checkpoint= and compare= exclude each other" if config["compare"] else "checkpoint= is missing"
+        found.append(
+            f"{given}. Give a run folder or a checkpoint: checkpoint=outputs/RUN, or several: compare=[outputs/A,outputs/B]."
+        )
+    if config["compare"] and config["baseline"] is not None:
+        found.append("compare and baseline exclude each other: name the baseline among those to compare.")
+    if config["zero_shot"] and config["split"] is not None:
+        found.append("zero_shot and split exclude each other: zero_shot compares with what was trained.")
+    if config["zero_shot"] and "plain" not in config["conditions"]:
+        found.append("zero_shot compares with the plain condition: add plain to conditions.")
     return found
 
 

@@ -37,7 +37,7 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
     if checker.problems:
         raise UsageError(checker.message())
     if kind == "eval":
-        return config
+        return {**config, "suite": node.runtime.choices.get("suite")}
     experiment = node.runtime.choices.get("experiment")
     if experiment and len(files := folders.files("experiment", str(experiment))) > 1:
         raise UsageError(clash("experiment", files))

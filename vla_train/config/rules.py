@@ -33,7 +33,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 
-CONDITIONS = "list of 1+ plain | swapped | foreign | empty | random | chance"
+CONDITIONS = "list of 1+ plain | swapped | foreign | empty | garbage | paraphrase | random | chance"
 SHARE = "float >= 0 < 1"
 
 RULES: dict[str, str] = {
@@ -60,7 +60,10 @@ RULES: dict[str, str] = {
     "evaluation.patience": "int >= 0",
     "evaluation.video_episodes": "int >= 0",
     # vla-eval
-    "checkpoint": "str",
+    "checkpoint": "null | str",
+    "compare": "null | list of 2+ str",
+    "baseline": "null | str",
+    "zero_shot": "list of str",
     "episodes": "int >= 1",
     "num_envs": "int >= 1",
     "seeds": "test | validation",

@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "sweep": (),
 }
 PRESETS = ("experiment", "sweep")  # groups without a section of their own: their files only set values
+EVAL_PRESETS = ("suite",)  # those of vla-eval
 DOTTED = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 
 

@@ -27,6 +27,17 @@ class Goal:
     data: Any = None  # the environment's own description of the success test
 
 
+NO_PARAPHRASES = "the environment words each goal in one way only"
+
+
+@runtime_checkable
+class Rewords(Protocol):
+    """What an environment offers besides if it can say the same in other words."""
+
+    def paraphrases(self, seeds: Sequence[int] | np.ndarray) -> list[str]:
+        """The goals of these seeds in a wording that no demonstration has (or, where those are told, in one that some have)."""
+
+
 @runtime_checkable
 class Environment(Protocol):
     """See the module's docstring. n = ``num_envs``; every list and array has one entry for each row."""

@@ -7,14 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from vla_train.envs.contract import Environment, Goal
+from vla_train.envs.contract import NO_PARAPHRASES, Environment, Goal, Rewords
 from vla_train.evaluation.baselines import Expert, RandomAgent
-from vla_train.evaluation.scenes import Scene, chance_goals, foreign_instructions, survey, swapped_goals
+from vla_train.evaluation.scenes import Scene, chance_goals, foreign_instructions, garbage, survey, swapped_goals
 from vla_train.rollouts import Episode, Prepare, play
 from vla_train.spec import Acts, EpisodeResult
 from vla_train.types import RawObservation
 
 Progress = Callable[[str, int, int], None]  # called with what is being done, how much of it is done, and of how much
+
+
+NOT_GIVEN = "not given"  # begins the reason where a user could give what is missing
+NO_BASELINE = f"{NOT_GIVEN}: baseline=<a checkpoint that was trained with model.language=none>"
+SILENT = "the environment gives no instructions"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A trained policy to compare with, and how its chunks are executed (as in ``play``; None: half of each)."""
+
+    agent: Any
+    execute: int | None = None
+    ensemble: bool = False
 
 
 @dataclass
@@ -50,6 +64,7 @@ class StageTest:
         execute: int | None,
         ensemble: bool,
         progress: Progress | None = None,
+        baseline: Baseline | None = None,
     ) -> None:
         self.environment = environment
         self.name = environment.stage
@@ -57,6 +72,7 @@ class StageTest:
         self._execute = execute
         self._ensemble = ensemble
         self._progress = progress
+        self._baseline = baseline
         self._baselines: dict[str, Played] = {}
 
     @cached_property
@@ -99,15 +115,22 @@ class StageTest:
             "foreign": self._foreign,
             "empty": self._empty,
             "random": self._random,
+            "garbage": self._garbage,
+            "paraphrase": self._paraphrase,
             "chance": self._chance,
         }
+            "blind": self._blind,
 
     def _setting(self, agent: Any, seeds: Sequence[int] | None = None, **changes: Any) -> Setting:
         execute = self._execute or max(1, getattr(agent, "chunk", 1) // 2)
         return Setting(agent, self._seeds if seeds is None else seeds, execute, self._ensemble, **changes)
 
     def _swapped(self, agent: Any) -> Setting | str:
-        goals = swapped_goals(self.scenes)
+    @cached_property
+    def swapped_goals(self) -> dict[int, Goal]:
+        return swapped_goals(self.scenes)
+
+        goals = self.swapped_goals
         if not goals:
             return self._one_goal()
 
@@ -124,10 +147,20 @@ class StageTest:
 
     def _empty(self, agent: Any) -> Setting | str:
         if not any(scene.goal.instruction for scene in self.scenes):
-            return "the environment gives no instructions"
+            return SILENT
         return self._setting(agent, instructions=[""] * len(self._seeds))
 
     def _random(self, agent: Any) -> Setting | str:
+    def _garbage(self, agent: Any) -> Setting | str:
+        if not any(scene.goal.instruction for scene in self.scenes):
+            return SILENT
+        return self._setting(agent, instructions=[garbage(seed) for seed in self._seeds])
+
+    def _paraphrase(self, agent: Any) -> Setting | str:
+        if not isinstance(self.environment, Rewords):
+            return NO_PARAPHRASES
+        return self._setting(agent, instructions=self.environment.paraphrases(self._seeds))
+
         random = RandomAgent(self.environment)
         return Setting(random, self._seeds, execute=random.horizon, prepare=random.begin)
 
@@ -140,6 +173,12 @@ class StageTest:
         return Setting(expert, self._seeds, execute=1, prepare=expert.begin)
 
     def _one_goal(self) -> str:
+    def _blind(self, agent: Any) -> Setting | str:
+        if self._baseline is None:
+            return NO_BASELINE
+        execute = self._baseline.execute or max(1, self._baseline.agent.chunk // 2)
+        return Setting(self._baseline.agent, self._seeds, execute, self._baseline.ensemble)
+
         return self.environment.not_applicable.get("alternatives", "no evaluated scene has another legal goal")
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Container, Sequence
 
+from vla_train.evaluation.paired import paired
 from vla_train.metrics import share, wilson_interval
 from vla_train.spec import EpisodeResult
 
-CONDITIONS = ("plain", "swapped", "foreign", "empty", "random", "chance")
+CONDITIONS = ("plain", "swapped", "foreign", "empty", "garbage", "paraphrase", "random", "chance", "blind")
 _RATE = ("success", "success_low", "success_high")
+_GAP = ("paraphrase/gap", "paraphrase/gap_low", "paraphrase/gap_high")
 _FIRST_TOUCHED = ("first_touched", "first_touched_low", "first_touched_high")
 
 
@@ -31,7 +33,7 @@ def metric_names(
     """
     names = []
     if has_environment:
-        lacking = {"swapped": ["alternatives"], "chance": ["alternatives", "expert"]}
+        lacking = {"swapped": ["alternatives"], "chance": ["alternatives", "expert"], "paraphrase": ["paraphrases"]}
         played = [name for name in CONDITIONS if name in conditions]
         played = [name for name in played if not any(need in not_applicable for need in lacking.get(name, []))]
         rates = () if "success" in not_applicable else _RATE
@@ -39,6 +41,7 @@ def metric_names(
         if "plain" in played:
             names += [f"{name}/{task}" for name in rates for task in tasks]
             names += [] if "first_touched" in not_applicable else list(_FIRST_TOUCHED)
+            names += list(_GAP) if rates and "paraphrase" in played else []
     if has_held_out:
         compared = ("agreement",) if discrete else ("alignment", "cosine")
         names += [f"held_out/{name}" for name in ("loss", "action_accuracy", *compared)]
@@ -58,7 +61,7 @@ def figures(results: Sequence[EpisodeResult]) -> dict[str, float]:
     plain = [result for result in results if result.condition == "plain"]
     for task in sorted({result.task for result in plain if result.task}):
         found |= {f"{name}/{task}": value for name, value in rate([result for result in plain if result.task == task]).items()}
-    return found | _first_touched(plain)
+    return found | _first_touched(plain) | _paraphrase_gap(results)
 
 
 def rate(results: Sequence[EpisodeResult]) -> dict[str, float]:
@@ -78,6 +81,14 @@ def _of_condition(results: Sequence[EpisodeResult]) -> dict[str, float]:
         found["length"] = sum(result.length for result in whole) / len(whole)
         found["reward"] = sum(result.reward for result in whole) / len(whole)
     return found
+
+
+def _paraphrase_gap(results: Sequence[EpisodeResult]) -> dict[str, float]:
+    """How much success the other wording costs, over the episodes that were played in both."""
+    if any(result.outcome == "ended" for result in results):
+        return {}
+    pairs = paired(*([result for result in results if result.condition == name] for name in ("plain", "paraphrase")))
+    return dict(zip(_GAP, (pairs.difference, *pairs.interval()), strict=True)) if pairs.total else {}
 
 
 def _first_touched(results: Sequence[EpisodeResult]) -> dict[str, float]:

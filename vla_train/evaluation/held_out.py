@@ -1,6 +1,5 @@
 """``HeldOut``: how well a policy predicts demonstrations that it was not trained on."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,9 @@ from vla_train import metrics, stopping
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.evaluation.horizon import POLICY, horizon_section
 from vla_train.evaluation.predictors import Recording, dimension_names, predictions
+from vla_train.evaluation.scaling import Scaling
 from vla_train.rollouts import evaluating, own_randomness
-from vla_train.spec import FeatureStatistics, Report
+from vla_train.spec import Report
 
 
 class HeldOut:
@@ -41,11 +41,12 @@ class HeldOut:
         reached: Callable[[], int] | None = None,
     ) -> None:
         self._dataset = dataset
+        self._scale = Scaling(dataset)
         self._progress = progress
         self._batch_size = batch_size
         self._by_horizon = by_horizon
         every = dataset.by_part(dataset.frames("validation"))
-        self._parts = {name: _spread(rows, frames) for name, rows in every.items()}
+        self._parts = {name: spread(rows, frames) for name, rows in every.items()}
         self._reached = reached or (lambda: len(every))
 
     def __call__(self, agent: Any) -> Report:
@@ -102,7 +103,7 @@ class HeldOut:
         return loss.double().numpy(), predicted.numpy(), recorded.numpy(), valid.numpy()
 
     def _compare(self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray) -> dict[str, float]:
-        ours, theirs = (self._scale(action.astype(np.float64)) for action in (predicted, recorded))
+        ours, theirs = self._scale(predicted), self._scale(recorded)
         cosines = metrics.cosine(ours, theirs, valid)
         zero = {"predicted_zero": metrics.is_zero(ours, valid), "recorded_zero": metrics.is_zero(theirs, valid)}
         found = {name: float(rows.sum()) for name, rows in zero.items()}
@@ -111,16 +112,6 @@ class HeldOut:
         directed = cosines[~np.isnan(cosines)]
         found["cosine"] = float(directed.mean()) if len(directed) else float("nan")
         return found
-
-    def _scale(self, action: np.ndarray) -> np.ndarray:
-        spec = self._dataset.spec.action
-        bounded = bool(spec.low) and bool(np.isfinite([*spec.low, *spec.high]).all())
-        return metrics.scale_actions(action, spec, None if bounded else self._statistics)
-
-    @functools.cached_property
-    def _statistics(self) -> FeatureStatistics:
-        """Only asked for where actions have no bounds: it goes over all training frames."""
-        return self._dataset.statistics()["action"]
 
     def _horizon(self, indices: np.ndarray, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray) -> dict[str, Any]:
         """The policy beside the predictors, all on the same frames: those with an action before them."""
@@ -141,7 +132,7 @@ class HeldOut:
         return section | {"not_applicable": reasons}
 
 
-def _spread(rows: np.ndarray, count: int) -> np.ndarray:
+def spread(rows: np.ndarray, count: int) -> np.ndarray:
     """At most ``count`` of them, at even distances."""
     chosen: np.ndarray = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64))]
     return chosen

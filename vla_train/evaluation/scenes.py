@@ -13,7 +13,7 @@ from vla_train.envs.contract import Environment, Goal
 from vla_train.seeds import counter_uniform
 
 # Numbers of the draws, far from those with which environments draw their scenes.
-DRAW_SWAPPED, DRAW_FOREIGN, DRAW_CHANCE, DRAW_RANDOM = range(7_000_001, 7_000_005)
+DRAW_SWAPPED, DRAW_FOREIGN, DRAW_CHANCE, DRAW_RANDOM, DRAW_GARBAGE = range(7_000_001, 7_000_006)
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,12 @@ def chance_goals(scenes: Sequence[Scene]) -> dict[int, Goal]:
         legal = (scene.goal, *scene.alternatives)
         goals[scene.seed] = legal[_pick(scene.seed, DRAW_CHANCE, len(legal))]
     return goals
+
+
+def garbage(seed: int) -> str:
+    """Four words of five letters each that mean nothing."""
+    letters = [string.ascii_lowercase[int(draw * 26)] for draw in counter_uniform(np.array([seed]), DRAW_GARBAGE, 20)[0]]
+    return " ".join("".join(letters[start : start + 5]) for start in range(0, 20, 5))
 
 
 def words(instruction: str) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
-from vla_train.evaluation.conditions import Progress, StageTest
+from vla_train.evaluation.conditions import NOT_GIVEN, SILENT, Baseline, Progress, StageTest
+from vla_train.evaluation.divergence import divergence
 from vla_train.evaluation.figures import CONDITIONS, figures
 from vla_train.evaluation.groups import group_figures
 from vla_train.evaluation.latency import Timed, single_row_latency
@@ -33,8 +34,8 @@ class Success:
         makers: for each stage, a function that makes its environment: ``maker(num_envs)``. Called at the first evaluation.
         split: "validation" or "test", the range of the seeds.
         episodes: in each stage and condition.
-        conditions: of plain, swapped, foreign, empty, random, chance. The last two do not depend on the policy, so they
-            are played once and remembered.
+        conditions: of ``figures.CONDITIONS``. Random and chance do not depend on the policy, so they are played once and
+            remembered.
         execute: actions of each chunk to execute; None: half of the chunk, at least one.
         ensemble: temporal ensembling.
         video_episodes: how many of the first plain episodes of the last stage the report shows.
@@ -43,6 +44,7 @@ class Success:
         reached: how many of the stages, from the first on, are played; None: all.
 
     With several stages the figures of each stand under ``<stage>/``, and those of all episodes together without prefix.
+        baseline: the language-blind policy of the condition ``blind``; None: it is said that none was given.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Success:
     ) -> None:
         unknown = [name for name in conditions if name not in CONDITIONS]
         if unknown or not makers:
+        baseline: Baseline | None = None,
             raise ValueError(f"conditions {unknown} are none of {CONDITIONS}" if unknown else "an environment is needed")
         self._makers = makers
         self._num_envs = min(num_envs, episodes)
@@ -76,6 +79,7 @@ class Success:
 
     def __call__(self, agent: Any) -> Report:
         """Evaluate in all stages that are reached."""
+        self._baseline = baseline
         makers = self._makers[: self._reached()]
         self._stages += [self._stage(maker(self._num_envs)) for maker in makers[len(self._stages) :]]
         reports = [self._evaluate(stage, agent, last=stage is self._stages[-1]) for stage in self._stages]
@@ -87,7 +91,14 @@ class Success:
         return report.merged(Report(metrics=figures(report.episodes)))
 
     def _stage(self, environment: Environment) -> StageTest:
-        return StageTest(environment, self._seeds, execute=self._execute, ensemble=self._ensemble, progress=self._progress)
+        return StageTest(
+            environment,
+            self._seeds,
+            execute=self._execute,
+            ensemble=self._ensemble,
+            progress=self._progress,
+            baseline=self._baseline,
+        )
 
     def _evaluate(self, stage: StageTest, agent: Any, last: bool) -> Report:
         timed, record = Timed(agent), self._video_episodes if last else 0
@@ -106,6 +117,11 @@ class Success:
             not_applicable["success"] = stage.environment.not_applicable["success"]
         if "plain" in played and "first_touched" not in metrics:
             reason = "no evaluated episode names an object and touched one"
+        if "plain" in played and not any(result.instruction for result in played["plain"].results):
+            not_applicable = {name: SILENT if why.startswith(NOT_GIVEN) else why for name, why in not_applicable.items()}
+        if "swapped" in played and played["swapped"].results:
+            found, reasons = divergence(stage.environment, agent, stage.scenes, stage.swapped_goals)
+            metrics, not_applicable = metrics | found, not_applicable | reasons
             not_applicable["first_touched"] = stage.environment.not_applicable.get("first_touched", reason)
         frames = montage(played["plain"].episodes[:record]) if "plain" in played else None
         if record and frames is None:

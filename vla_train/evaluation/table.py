@@ -1,12 +1,14 @@
 """A report as a table: with rich on a terminal, as aligned text elsewhere."""
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
 
+from vla_train.evaluation.conditions import NOT_GIVEN
 from vla_train.spec import Report
 
 RATES = {
@@ -14,11 +16,16 @@ RATES = {
     "swapped/success": "swapped instruction",
     "foreign/success": "foreign instruction",
     "empty/success": "empty instruction",
+    "garbage/success": "garbage instruction",
+    "paraphrase/success": "paraphrased instruction",
     "chance/success": "chance",
+    "blind/success": "language-blind policy",
     "random/success": "random policy",
     "first_touched": "first touched is named",
 }
 NUMBERS = {
+    "paraphrase/gap": ("lost by the paraphrase", "{:+.1%}"),
+    "swapped/divergence": ("plans apart under a swap", "{:.3f}"),
     "success_mean_of_groups": ("mean of the groups of tasks", "{:.1%}"),
     "reward": ("mean return", "{:.2f}"),
     "length": ("mean length", "{:.1f} steps"),
@@ -29,6 +36,7 @@ NUMBERS = {
     "held_out/action_accuracy": ("held-out action accuracy", "{:.1%}"),
     "held_out/alignment": ("held-out alignment", "{:.3f}"),
     "held_out/cosine": ("held-out cosine", "{:.3f}"),
+    "held_out/cross_modal": ("cross-modal consistency", "{:.3f}"),
 }
 
 
@@ -57,8 +65,12 @@ def table_rows(report: Report) -> list[Row]:
 
 def print_report(report: Report, console: Console | None = None) -> None:
     """Print the table to ``console`` (default: standard output)."""
+    print_rows(table_rows(report), console)
+
+
+def print_rows(rows: Sequence[Row], console: Console | None = None) -> None:
+    """Print a table of figures."""
     console = console or Console()
-    rows = table_rows(report)
     if not rows:
         console.file.write("nothing was measured\n")
         return
@@ -87,11 +99,27 @@ def _rows(metrics: Mapping[str, object], reasons: Mapping[str, object]) -> list[
         if name == "success":
             tasks = [key.removeprefix("success/") for key in numbers if key.startswith("success/")]
             rows += [_rate(numbers, "success", f"  {task}", f"/{task}") for task in tasks]
+    rows += _zero_shot(numbers)
     for name, (title, form) in NUMBERS.items():
         if name in numbers and not (name == "reward" and "success" in numbers):  # where there is success, it says more
             rows.append(Row(title, form.format(numbers[name]), _detail(numbers, name)))
     titles = {name: RATES.get(f"{name}/success", RATES.get(name, name)) for name in reasons}
-    return rows + [Row(titles[name], "not applicable", str(reason)) for name, reason in reasons.items()]
+    return rows + [_missing(titles[name], str(reason)) for name, reason in reasons.items()]
+
+
+def _zero_shot(numbers: Mapping[str, float]) -> list[Row]:
+    rows = []
+    for name in (key for key in numbers if re.fullmatch(r"zero_shot/[^/]+/success", key)):
+        split, ratio = name.split("/")[1], numbers.get(name.replace("success", "ratio"), math.nan)
+        rows.append(_rate(numbers, name, f"zero-shot: {split}"))
+        rows.append(Row("  of the success on what was seen", "-" if math.isnan(ratio) else f"{100 * ratio:.1f} %"))
+    return rows
+
+
+def _missing(title: str, reason: str) -> Row:
+    if reason.startswith(NOT_GIVEN):
+        return Row(title, NOT_GIVEN, reason.removeprefix(f"{NOT_GIVEN}: "))
+    return Row(title, "not applicable", reason)
 
 
 def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -> Row:
@@ -106,6 +134,10 @@ def _detail(numbers: Mapping[str, float], name: str) -> str:
     if name.endswith("latency_ms_p50"):
         rows = numbers.get(name.replace("ms_p50", "rows"), 1.0)
         return f"median; p99 {numbers[name.replace('p50', 'p99')]:.2f} ms; {rows:.0f} rows at once"
+    if name == "paraphrase/gap":
+        return f"{100 * numbers['paraphrase/gap_low']:+.1f} to {100 * numbers['paraphrase/gap_high']:+.1f} %, paired"
+    if name == "held_out/cross_modal":
+        return f"{numbers['held_out/cross_modal_frames']:.0f} frames whose words have an opposite"
     if name == "held_out/loss":
         return f"{numbers['held_out/frames']:.0f} frames"
     if name == "held_out/cosine" and not math.isnan(numbers.get("held_out/predicted_zero", math.nan)):
