@@ -133,6 +133,17 @@ def test_an_input_is_dead_below_one_percent_or_below_five_within_noise():
     assert judge_inputs(measured(state={"cost": 0.1, "error": 0.1, "gain": -0.1})).not_applicable
 
 
+def test_a_state_that_pictures_may_show_is_a_note():
+    dead, seen = {"cost": 0.0, "error": 0.0, "gain": 1.0}, {"cost": 0.9, "error": 0.0, "gain": 1.0}
+
+    def severities(**inputs):
+        return [finding.severity for finding in judge_inputs(measured(**inputs)).findings]
+
+    assert severities(**{"camera view": seen}, state=dead) == ["note"]
+    assert severities(state=dead) == severities(**{"camera view": dead}, state=seen) == ["warning"]
+    assert severities(**{"camera view": None}, state=dead) == ["warning", "warning"]  # the camera shows one picture
+
+
 def statistics(**changes):
     values = {"mean": 0.0, "std": 0.5, "min": -1.0, "max": 1.0, "q01": -1.0, "q99": 1.0} | changes
     return FeatureStatistics(count=9, **{name: np.atleast_1d(np.asarray(value, float)) for name, value in values.items()})

@@ -24,11 +24,13 @@ def judge_inputs(probed: Probed) -> Verdict:
         elif measured is not None and measured["gain"] <= 0:
             verdict.not_applicable[f"inputs/{place}"] = f"it varies over too few {words} frames"
         elif measured is not None:
-            _looked_at(place, words, measured, verdict)
+            # Pictures may show all that the state says, as a view from the robot's own eyes does.
+            unneeded = place == "state" and any(other for name, other in judged["inputs"].items() if name.startswith("camera"))
+            _looked_at(place, words, measured, verdict, unneeded)
     return verdict
 
 
-def _looked_at(place: str, words: str, measured: Probed, verdict: Verdict) -> None:
+def _looked_at(place: str, words: str, measured: Probed, verdict: Verdict, unneeded: bool) -> None:
     share, noise = measured["cost"] / measured["gain"], measured["error"] / measured["gain"]
     verdict.figures[f"inputs/{place}"] = share
     if share < DEAD or (share < FAINT and share < NOISE * noise):
@@ -36,7 +38,7 @@ def _looked_at(place: str, words: str, measured: Probed, verdict: Verdict) -> No
             f"the policy does not look at the {place}: with that of other frames its {words} loss rises by only "
             f"{100 * share:.1f} % of what all inputs bring. Check that it reaches the model and is right in the data"
         )
-        verdict.findings.append(Finding("dead_input", "warning", place, share, DEAD, message))
+        verdict.findings.append(Finding("dead_input", "note" if unneeded else "warning", place, share, DEAD, message))
 
 
 def _constant(place: str, judged: Probed, verdict: Verdict) -> bool:
