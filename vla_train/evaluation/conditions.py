@@ -114,22 +114,22 @@ class StageTest:
             "swapped": self._swapped,
             "foreign": self._foreign,
             "empty": self._empty,
-            "random": self._random,
             "garbage": self._garbage,
             "paraphrase": self._paraphrase,
+            "random": self._random,
             "chance": self._chance,
-        }
             "blind": self._blind,
+        }
 
     def _setting(self, agent: Any, seeds: Sequence[int] | None = None, **changes: Any) -> Setting:
         execute = self._execute or max(1, getattr(agent, "chunk", 1) // 2)
         return Setting(agent, self._seeds if seeds is None else seeds, execute, self._ensemble, **changes)
 
-    def _swapped(self, agent: Any) -> Setting | str:
     @cached_property
     def swapped_goals(self) -> dict[int, Goal]:
         return swapped_goals(self.scenes)
 
+    def _swapped(self, agent: Any) -> Setting | str:
         goals = self.swapped_goals
         if not goals:
             return self._one_goal()
@@ -150,7 +150,6 @@ class StageTest:
             return SILENT
         return self._setting(agent, instructions=[""] * len(self._seeds))
 
-    def _random(self, agent: Any) -> Setting | str:
     def _garbage(self, agent: Any) -> Setting | str:
         if not any(scene.goal.instruction for scene in self.scenes):
             return SILENT
@@ -161,6 +160,7 @@ class StageTest:
             return NO_PARAPHRASES
         return self._setting(agent, instructions=self.environment.paraphrases(self._seeds))
 
+    def _random(self, agent: Any) -> Setting | str:
         random = RandomAgent(self.environment)
         return Setting(random, self._seeds, execute=random.horizon, prepare=random.begin)
 
@@ -172,13 +172,13 @@ class StageTest:
         expert = Expert(self.environment, chance_goals(self.scenes))
         return Setting(expert, self._seeds, execute=1, prepare=expert.begin)
 
-    def _one_goal(self) -> str:
     def _blind(self, agent: Any) -> Setting | str:
         if self._baseline is None:
             return NO_BASELINE
         execute = self._baseline.execute or max(1, self._baseline.agent.chunk // 2)
         return Setting(self._baseline.agent, self._seeds, execute, self._baseline.ensemble)
 
+    def _one_goal(self) -> str:
         return self.environment.not_applicable.get("alternatives", "no evaluated scene has another legal goal")
 
 

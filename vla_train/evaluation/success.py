@@ -42,9 +42,9 @@ class Success:
         single_row_calls: planning calls with which the latency of a single row is measured; 0: not at all.
         progress: called with (words, episodes that have ended, all of them) while a condition is played.
         reached: how many of the stages, from the first on, are played; None: all.
+        baseline: the language-blind policy of the condition ``blind``; None: it is said that none was given.
 
     With several stages the figures of each stand under ``<stage>/``, and those of all episodes together without prefix.
-        baseline: the language-blind policy of the condition ``blind``; None: it is said that none was given.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class Success:
         single_row_calls: int = 0,
         progress: Progress | None = None,
         reached: Callable[[], int] | None = None,
+        baseline: Baseline | None = None,
     ) -> None:
         unknown = [name for name in conditions if name not in CONDITIONS]
         if unknown or not makers:
-        baseline: Baseline | None = None,
             raise ValueError(f"conditions {unknown} are none of {CONDITIONS}" if unknown else "an environment is needed")
         self._makers = makers
         self._num_envs = min(num_envs, episodes)
@@ -75,11 +75,11 @@ class Success:
         self._single_row_calls = single_row_calls
         self._progress = progress
         self._reached = reached or (lambda: len(makers))
+        self._baseline = baseline
         self._stages: list[StageTest] = []
 
     def __call__(self, agent: Any) -> Report:
         """Evaluate in all stages that are reached."""
-        self._baseline = baseline
         makers = self._makers[: self._reached()]
         self._stages += [self._stage(maker(self._num_envs)) for maker in makers[len(self._stages) :]]
         reports = [self._evaluate(stage, agent, last=stage is self._stages[-1]) for stage in self._stages]
@@ -113,15 +113,15 @@ class Success:
             observation, _ = stage.environment.reset(seed=self._seeds[: self._num_envs])
             metrics |= single_row_latency(agent, observation, self._single_row_calls)
         not_applicable = {name: part.reason for name, part in played.items() if part.reason}
-        if "success" in stage.environment.not_applicable:
-            not_applicable["success"] = stage.environment.not_applicable["success"]
-        if "plain" in played and "first_touched" not in metrics:
-            reason = "no evaluated episode names an object and touched one"
         if "plain" in played and not any(result.instruction for result in played["plain"].results):
             not_applicable = {name: SILENT if why.startswith(NOT_GIVEN) else why for name, why in not_applicable.items()}
         if "swapped" in played and played["swapped"].results:
             found, reasons = divergence(stage.environment, agent, stage.scenes, stage.swapped_goals)
             metrics, not_applicable = metrics | found, not_applicable | reasons
+        if "success" in stage.environment.not_applicable:
+            not_applicable["success"] = stage.environment.not_applicable["success"]
+        if "plain" in played and "first_touched" not in metrics:
+            reason = "no evaluated episode names an object and touched one"
             not_applicable["first_touched"] = stage.environment.not_applicable.get("first_touched", reason)
         frames = montage(played["plain"].episodes[:record]) if "plain" in played else None
         if record and frames is None:
