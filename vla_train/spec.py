@@ -131,6 +131,14 @@ class EpisodeResult:
 
 
 @dataclass(frozen=True)
+class Film:
+    """An evaluated episode with its pictures: ``frames`` are uint8 [t, y, x, 3], the last one after the last step."""
+
+    result: EpisodeResult
+    frames: np.ndarray
+
+
+@dataclass(frozen=True)
 class Report:
     """What an evaluation found. ``metrics`` are flat names to numbers; what does not apply says why."""
 
@@ -139,6 +147,7 @@ class Report:
     not_applicable: dict[str, str] = field(default_factory=dict)
     histograms: dict[str, np.ndarray] = field(default_factory=dict)  # values of predicted and recorded actions, by dimension
     frames: Any = None  # uint8 [t, y, x, 3] of a few episodes, for the rollout picture
+    films: list[Film] = field(default_factory=list)  # of a few episodes, each by itself, for the page
     sections: dict[str, Any] = field(default_factory=dict)  # JSON: further parts of report.json by name
     pictures: dict[str, bytes] = field(default_factory=dict)  # PNG files by name without ending
 
@@ -151,6 +160,7 @@ class Report:
             not_applicable={**self.not_applicable, **other.not_applicable},
             histograms={**self.histograms, **other.histograms},
             frames=self.frames if self.frames is not None else other.frames,
+            films=[*self.films, *other.films],
         )
 
 

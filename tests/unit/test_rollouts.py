@@ -123,6 +123,34 @@ def test_frames_are_kept_for_the_first_episodes_only():
     assert [int(frame[0, 0, 0]) for frame in episodes[1].frames] == [0, 1, 2]  # the corridor draws the place
 
 
+def filmed(seeds, rows=2, **options):
+    episodes = play(CountingAgent(chunk=1), Corridor(rows), seeds, failures_first=True, **options)
+    return [episode.seed for episode in episodes if episode.frames]
+
+
+def test_failures_are_filmed_first_and_a_quarter_of_the_others():
+    """Place 5 is too far for 4 steps: seeds 4, 9, 14, ... fail."""
+    assert filmed(range(20), record=2) == [4, 9]
+    assert filmed(range(20), record=4) == [0, 4, 9, 14]  # one of four is a success
+    assert filmed(range(6), record=4) == [0, 1, 2, 4]  # few failures leave their places to others
+    assert filmed([4, 9, 14], record=4) == [4, 9, 14]
+    assert filmed(range(20), rows=7, record=4) == [0, 4, 9, 14]  # whatever the number of rows
+    assert filmed(range(20), record=0) == []
+
+
+def test_a_crash_is_filmed_as_a_failure():
+    broken = Corridor(2, broken_seed=2)
+    episodes = play(CountingAgent(chunk=1), broken, range(4), failures_first=True, record=1)
+    assert [(episode.seed, episode.outcome) for episode in episodes if episode.frames] == [(2, "crash")]
+
+
+def test_films_under_way_are_limited_by_memory(monkeypatch):
+    """An episode of 4 steps has 5 frames of 48 bytes. With room for one film, row 1 is not filmed while row 0 is."""
+    monkeypatch.setattr("vla_train.rollouts.reel.MEMORY", 5 * 48)
+    assert filmed([0, 4], record=2) == [0]
+    assert filmed([0, 3, 4], record=2) == [0, 4]
+
+
 def test_a_stop_ends_play_between_steps(monkeypatch):
     def stop():
         raise Interrupted("stopped by SIGTERM", 75)

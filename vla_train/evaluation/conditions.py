@@ -79,8 +79,8 @@ class StageTest:
     def scenes(self) -> list[Scene]:
         return survey(self.environment, self._seeds)
 
-    def play(self, condition: str, agent: Any, record: int = 0) -> Played:
-        """Play a condition, or say why it does not apply. ``record``: how many episodes keep their frames."""
+    def play(self, condition: str, agent: Any, record: int = 0, failures_first: bool = False) -> Played:
+        """Play a condition, or say why it does not apply. ``record`` and ``failures_first`` say which episodes are filmed."""
         if condition in self._baselines:
             return self._baselines[condition]
         setting = self._settings[condition](agent)
@@ -95,6 +95,7 @@ class StageTest:
             instructions=setting.instructions,
             prepare=setting.prepare,
             record=record,
+            failures_first=failures_first,
             progress=None if self._progress is None else partial(self._progress, self._label(condition)),
         )
         results = [_result(condition, self.name, episode) for episode in episodes]

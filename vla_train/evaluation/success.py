@@ -9,6 +9,7 @@ from vla_train.errors import UsageError
 from vla_train.evaluation.conditions import NOT_GIVEN, SILENT, Baseline, Progress, StageTest
 from vla_train.evaluation.divergence import divergence
 from vla_train.evaluation.figures import CONDITIONS, figures
+from vla_train.evaluation.films import filmed
 from vla_train.evaluation.groups import group_figures
 from vla_train.evaluation.latency import Timed, single_row_latency
 from vla_train.evaluation.montage import montage
@@ -38,7 +39,8 @@ class Success:
             remembered.
         execute: actions of each chunk to execute; None: half of the chunk, at least one.
         ensemble: temporal ensembling.
-        video_episodes: how many of the first plain episodes of the last stage the report shows.
+        video_episodes: how many plain episodes the report shows, the first ones of the last stage.
+        failures_first: show those that failed before others (see ``Reel``), and of every stage, each by itself too.
         single_row_calls: planning calls with which the latency of a single row is measured; 0: not at all.
         progress: called with (words, episodes that have ended, all of them) while a condition is played.
         reached: how many of the stages, from the first on, are played; None: all.
@@ -57,6 +59,7 @@ class Success:
         execute: int | None = None,
         ensemble: bool = False,
         video_episodes: int = 0,
+        failures_first: bool = False,
         single_row_calls: int = 0,
         progress: Progress | None = None,
         reached: Callable[[], int] | None = None,
@@ -72,6 +75,7 @@ class Success:
         self._execute = execute
         self._ensemble = ensemble
         self._video_episodes = video_episodes
+        self._failures_first = failures_first
         self._single_row_calls = single_row_calls
         self._progress = progress
         self._reached = reached or (lambda: len(makers))
@@ -101,9 +105,9 @@ class Success:
         )
 
     def _evaluate(self, stage: StageTest, agent: Any, last: bool) -> Report:
-        timed, record = Timed(agent), self._video_episodes if last else 0
+        timed, record = Timed(agent), self._video_episodes if last or self._failures_first else 0
         played = {
-            name: stage.play(name, timed if name == "plain" else agent, record if name == "plain" else 0)
+            name: stage.play(name, timed, record, self._failures_first) if name == "plain" else stage.play(name, agent)
             for name in self._conditions
         }
         results = [result for part in played.values() for result in part.results]
@@ -123,10 +127,11 @@ class Success:
         if "plain" in played and "first_touched" not in metrics:
             reason = "no evaluated episode names an object and touched one"
             not_applicable["first_touched"] = stage.environment.not_applicable.get("first_touched", reason)
-        frames = montage(played["plain"].episodes[:record]) if "plain" in played else None
-        if record and frames is None:
+        shown, films = filmed(played["plain"], self._failures_first) if "plain" in played else ([], [])
+        if record and not shown:
             not_applicable["video"] = "there is no colour camera" if "plain" in played else "no plain episodes were played"
-        return Report(metrics=metrics, episodes=results, not_applicable=not_applicable, frames=frames)
+        frames = montage(shown) if last else None
+        return Report(metrics, results, not_applicable, frames=frames, films=films if self._failures_first else [])
 
 
 def _prefixed(report: Report, prefix: str) -> Report:

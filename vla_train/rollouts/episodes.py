@@ -24,3 +24,7 @@ class Episode:
     first_touched: str = ""
     error: str = ""  # the message of a crash
     frames: list[np.ndarray] = field(default_factory=list)  # uint8 [y, x, 3], one more than steps; [] unless recorded
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome in ("failure", "crash")

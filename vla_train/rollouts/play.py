@@ -10,6 +10,7 @@ from vla_train.envs.contract import Environment
 from vla_train.errors import WorldError
 from vla_train.rollouts.chunks import ChunkExecutor, RecedingHorizon, TemporalEnsemble
 from vla_train.rollouts.episodes import Episode
+from vla_train.rollouts.reel import Reel
 from vla_train.spec import Acts
 from vla_train.types import RawObservation
 
@@ -28,6 +29,7 @@ def play(
     instructions: Sequence[str] | None = None,
     prepare: Prepare | None = None,
     record: int = 0,
+    failures_first: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Episode]:
     """Play one episode for each seed and return them in the order of the seeds.
@@ -40,7 +42,8 @@ def play(
         ensemble: plan at every step and average overlapping chunks (see ``TemporalEnsemble``).
         instructions: what the agent is told in each episode instead of the environment's words; the goal stays.
         prepare: see ``Prepare``.
-        record: keep the frames of the first so many episodes, from the first colour camera.
+        record: keep the frames of so many episodes, from the first colour camera: the first ones, or see ``failures_first``.
+        failures_first: film those that fail, as ``Reel`` says.
         progress: called with (episodes that have ended, all episodes) at the start and whenever one ends.
 
     A row whose action is not finite ends as a crash, and so does one that the environment does not end within its horizon. When
@@ -52,9 +55,11 @@ def play(
     executor: ChunkExecutor = (
         TemporalEnsemble(environment.num_envs) if ensemble else RecedingHorizon(environment.num_envs, execute)
     )
-    player = _Player(agent, environment, executor, [int(seed) for seed in seeds], instructions, prepare, record, progress)
+    reel = Reel(record, failures_first, environment.io_spec.horizon)
+    player = _Player(agent, environment, executor, [int(seed) for seed in seeds], instructions, prepare, reel, progress)
     agent.reset()
     player.run(deque(range(len(seeds))))
+    reel.close()
     return [player.finished[index] for index in range(len(seeds))]
 
 
@@ -67,7 +72,7 @@ class _Player:
         seeds: list[int],
         instructions: Sequence[str] | None,
         prepare: Prepare | None,
-        record: int,
+        reel: Reel,
         progress: Callable[[int, int], None] | None,
     ) -> None:
         self.agent = agent
@@ -76,7 +81,7 @@ class _Player:
         self.seeds = seeds
         self.instructions = instructions
         self.prepare = prepare
-        self.record = record
+        self.reel = reel
         self.progress = progress
         self.running: dict[int, Episode] = {}  # by row; rows without an episode are idle
         self.finished: dict[int, Episode] = {}  # by index
@@ -192,8 +197,7 @@ class _Player:
         if self.camera is None:
             return
         for row in self.running if rows is None else rows:
-            if self.running[row].index < self.record:
-                self.running[row].frames.append(observation["images"][self.camera][row].copy())
+            self.reel.add(self.running[row], observation["images"][self.camera][row])
 
     def _finish(self, rows: list[int]) -> None:
         success = self.environment.success
@@ -219,6 +223,7 @@ class _Player:
 
     def _end(self, episode: Episode) -> None:
         self.finished[episode.index] = episode
+        self.reel.ended(episode)
         self._tell()
 
     def _tell(self) -> None:
