@@ -60,6 +60,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         progress=console.progress,
         single_row_calls=SINGLE_ROW_CALLS,
         by_horizon=True,
+        baseline=baseline,
     )
     if splits:
         keys = ("episodes", "num_envs", "execute", "ensemble")

@@ -181,7 +181,6 @@ def make_evaluators(
                 single_row_calls=single_row_calls,
                 reached=reached,
                 baseline=baseline,
-                failures_first=failures_first,
                 **chosen,
             )
         )
