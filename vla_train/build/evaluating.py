@@ -61,6 +61,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         single_row_calls=SINGLE_ROW_CALLS,
         by_horizon=True,
         baseline=baseline,
+        failures_first=True,
     )
     if splits:
         keys = ("episodes", "num_envs", "execute", "ensemble")
