@@ -55,12 +55,17 @@ def evaluations(run: Run) -> list[Evaluation]:
 def diagnostics(run: Run) -> list[Finding] | None:
     """The findings in ``<run>/report.json``, warnings first; None where no diagnostics were made (or they are damaged)."""
     with contextlib.suppress(DataError):
-        section = _mapping(read_json(run.folder / REPORT), "diagnostics")
-        entries = section.get("findings")
-        if isinstance(entries, list):
-            found = [_finding(entry) for entry in entries if isinstance(entry, dict)]
-            return sorted(found, key=lambda finding: finding.severity != "warning")
+        return findings(read_json(run.folder / REPORT))
     return None
+
+
+def findings(document: dict[str, Any]) -> list[Finding] | None:
+    """The same of a document that was read."""
+    entries = _mapping(document, "diagnostics").get("findings")
+    if not isinstance(entries, list):
+        return None
+    found = [_finding(entry) for entry in entries if isinstance(entry, dict)]
+    return sorted(found, key=lambda finding: finding.severity != "warning")
 
 
 def last_video(run: Run) -> Path | None:
