@@ -61,8 +61,8 @@ def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment
         target = configuration.resolve_target(node["_target_"], "environment")
         if randomization is not None:
             if "randomization" not in inspect.signature(target).parameters:
-                name, chosen = config["choices"]["environment"], config["choices"]["randomization"]
-                raise UsageError(f"environment={name} cannot be randomized: use randomization=none instead of {chosen}")
+                name = config["choices"]["environment"]
+                raise UsageError(f"environment={name} has nothing that could be randomized: set randomization=none")
             keys["randomization"] = randomization
         return workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
 
@@ -166,7 +166,6 @@ def make_evaluators(
     by_horizon: bool = False,
     reached: Callable[[], int] | None = None,
     baseline: Baseline | None = None,
-    failures_first: bool = False,
 ) -> list[Evaluator]:
     """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has. ``reached`` says
     of how many stages, from the first on; None: of all."""
@@ -183,7 +182,6 @@ def make_evaluators(
                 single_row_calls=single_row_calls,
                 reached=reached,
                 baseline=baseline,
-                failures_first=failures_first,
                 **chosen,
             )
         )
