@@ -166,6 +166,7 @@ def make_evaluators(
     by_horizon: bool = False,
     reached: Callable[[], int] | None = None,
     baseline: Baseline | None = None,
+    failures_first: bool = False,
 ) -> list[Evaluator]:
     """Success in the world (a maker for each stage) and loss on held-out demonstrations: whichever the run has. ``reached`` says
     of how many stages, from the first on; None: of all."""
@@ -182,6 +183,7 @@ def make_evaluators(
                 single_row_calls=single_row_calls,
                 reached=reached,
                 baseline=baseline,
+                failures_first=failures_first,
                 **chosen,
             )
         )
