@@ -88,11 +88,11 @@ def _settings(groups: Sequence[Group]) -> str:
 
 def _diagnostics(runs: Sequence[Run]) -> str:
     found = [(run.name, diagnostics(run)) for run in runs]
-    parts = [f"<p><b>{escape(name)}</b></p>\n{findings(each)}" for name, each in found if each is not None]
+    parts = [f"<p><b>{escape(name)}</b></p>\n{listed(each)}" for name, each in found if each is not None]
     return section("Diagnostics", "\n".join(parts))
 
 
-def findings(found: Sequence[Finding]) -> str:
+def listed(found: Sequence[Finding]) -> str:
     """A list of what diagnostics found."""
     lines = [
         f'<span class="{finding.severity}">{escape(finding.kind.replace("_", " "))}</span>: {escape(finding.message)}'

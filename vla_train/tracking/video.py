@@ -15,8 +15,19 @@ _MP4_SIDE, _GIF_SIDE = 256, 128  # pixels that the shorter side has at least
 def write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
     """Write frames, uint8 [t, y, x, 3], as H.264 in yuv420p, which every browser and player shows."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _mp4(str(path), frames, fps, options={"movflags": "faststart"})
+
+
+def encode_mp4(frames: np.ndarray, fps: float) -> bytes:
+    """The same as bytes."""
+    file = io.BytesIO()
+    _mp4(file, frames, fps, options={})
+    return file.getvalue()
+
+
+def _mp4(target: Any, frames: np.ndarray, fps: float, options: dict[str, str]) -> None:
     enlarged = _enlarge(frames, _MP4_SIDE)
-    with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(target, "w", format="mp4", options=options) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "18"})
         stream.height, stream.width = enlarged.shape[1:3]
         stream.pix_fmt = "yuv420p"
