@@ -41,6 +41,10 @@ class WorldError(VlaTrainError):
         self.rows = rows
 
 
+class Notice(UserWarning):
+    """Something that the user should know of, and that stops nothing. The programs print it as ``note: ...``."""
+
+
 class Interrupted(VlaTrainError):  # noqa: N818 - a request, not an error
     """The run was asked to stop. ``exit_code`` is 75 after SIGTERM and 130 after Ctrl-C."""
 

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
 
-from vla_train.errors import CheckpointError, DataError, UsageError
+from vla_train.errors import CheckpointError, DataError, Notice, UsageError
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Observation
 
@@ -82,6 +82,7 @@ class Processor:
         self.language = language
         self.image_specs = {name: self._resized(spec.images[name]) for name in self.cameras}
         self._ids: dict[str, list[int]] = {}
+        self._longest = max_tokens  # of the instructions so far, in tokens
 
     def _resized(self, image: ImageSpec) -> ImageSpec:
         if self.image_size is None or image.kind == "symbols":
@@ -157,20 +158,27 @@ class Processor:
         """Token numbers and their mask, padded to ``max_tokens``. The begin token stands first, so '' has one token too."""
         tokens = np.zeros((len(instructions), self.max_tokens), np.int64)
         mask = np.zeros(tokens.shape, np.bool_)
+        told = self._longest
         for row, instruction in enumerate(instructions):
             ids = self._encode(instruction)
             tokens[row, : len(ids)] = ids
             mask[row, : len(ids)] = True
+        if self._longest > told:
+            warnings.warn(
+                f"the longest instruction has {self._longest} tokens, and {self.max_tokens} are read: to read all of it, "
+                f"train with model.max_tokens={self._longest}",
+                Notice,
+                stacklevel=2,
+            )
         return tokens, mask
 
     def _encode(self, instruction: str) -> list[int]:
         if instruction not in self._ids:
             text = clean(instruction) if self.language == "instruction" else ""
             ids = [BEGIN_ID, *(self.tokenizer.encode(text).ids if text else [])]
-            if len(ids) > self.max_tokens:
-                warnings.warn(f"{text!r} has {len(ids)} tokens; only {self.max_tokens} are read (model.max_tokens)", stacklevel=3)
             if len(self._ids) >= 100_000:  # a server must not grow for ever
                 self._ids.clear()
+            self._longest = max(self._longest, len(ids))
             self._ids[instruction] = ids[: self.max_tokens]
         return self._ids[instruction]
 

@@ -130,12 +130,12 @@ DAMAGES = {
     "missing column": (set_column("action", None), "has no column 'action'"),
     "a null": (
         set_column("next.reward", pa.array([1.0, None, 1.0, 1.0, 1.0], pa.float32())),
-        "'next.reward' does not hold 1 numbers in every row, but 0 in episode 0, 1 in episodes 0, 1",
+        "'next.reward' has 1 numbers in each row, says info.json, but 0 at step 1 of episode 0; 1 rows differ, in episode 0;",
     ),
     "text for numbers": (set_column("next.reward", pa.array(["a"] * 5)), "holds string, not numbers"),
     "sizes differ": (
         set_column("action", actions((0, 0), (0,), (0, 0, 0), (0, 0), (0, 0))),
-        "'action' does not hold 2 numbers in every row, but 1 in episode 0, 2 in episodes 0, 1, 3 in episode 0",
+        "'action' has 2 numbers in each row, says info.json, but 1 at step 1 of episode 0; 2 rows differ, in episode 0;",
     ),
     "NaN action": (
         set_column("action", actions((0, 0), (0, 0), (0, 0), (0, 0), (0, np.nan))),

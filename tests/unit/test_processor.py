@@ -1,13 +1,14 @@
 """The Processor: words to tokens, pictures to size, and the same again from its JSON."""
 
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from vla_train.errors import CheckpointError, DataError, UsageError
+from vla_train.errors import CheckpointError, DataError, Notice, UsageError
 from vla_train.processor import Processor, clean, train_tokenizer
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 
@@ -74,9 +75,13 @@ def test_a_vocabulary_below_the_bytes_is_refused():
 
 
 def test_a_long_instruction_is_cut_with_a_warning():
-    with pytest.warns(UserWarning, match="max_tokens"):
-        _, mask = processor(max_tokens=3).tokenize(["go to the red cup"])
-    assert mask.sum() == 3
+    short = processor(max_tokens=3)
+    with pytest.warns(Notice, match="the longest instruction has 6 tokens, and 3 are read: .* model.max_tokens=6"):
+        _, mask = short.tokenize(["go to it", "go to the red cup"])
+    assert mask.sum() == 6
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        short.tokenize(["go to the cup"])  # not again for one that is no longer
 
 
 def test_json_round_trip():

@@ -230,7 +230,7 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
         console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
     dataset = open_datasets(config, readers, processor)
     if saved is not None:
-        _check_dataset(config, saved, dataset.fingerprint)
+        _check_dataset(config, saved, dataset)
     return _Learner(config, processor, policy, dataset)
 
 
@@ -258,11 +258,13 @@ def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[
     return config | taken, processor, policy.train()
 
 
-def _check_dataset(config: Config, saved: checkpoint.Checkpoint, fingerprint: str) -> None:
+def _check_dataset(config: Config, saved: checkpoint.Checkpoint, dataset: DemonstrationDataset) -> None:
+    fingerprint = dataset.fingerprint
     then = json.loads(saved.text("data.json"))["fingerprint"]
     if then != fingerprint and not config["force_dataset"]:
         raise CheckpointError(
-            f"the dataset has changed since {saved.path} was saved (fingerprint {fingerprint[:12]}, then {then[:12]}): "
+            f"the dataset at {dataset.folder} has changed since {saved.path} was saved (fingerprint {fingerprint[:12]}, then "
+            f"{then[:12]}): "
             "bring the old one back, or go on with force_dataset=true"
         )
 

@@ -4,15 +4,17 @@ Hydra ends the process itself on an error, with its own words and exit code 1. H
 them, and Hydra's errors are put into our words with exit code 2. Sweeps are ``cli/sweep.py``.
 """
 
+import functools
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vla_train import stopping
-from vla_train.errors import Interrupted, UsageError, VlaTrainError
+from vla_train.errors import Interrupted, Notice, UsageError, VlaTrainError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -28,6 +30,7 @@ BROKEN_PIPE = 141  # what a shell reports for a program that SIGPIPE ended
 
 def run(kind: str, work: Work) -> int:
     """The program ``vla-train`` or ``vla-eval``: reads ``sys.argv``, returns the exit code (see the README's table)."""
+    warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
     try:
         code = _run(kind, work, sys.argv[1:])
         sys.stdout.flush()
@@ -35,6 +38,13 @@ def run(kind: str, work: Work) -> int:
     except BrokenPipeError:  # the reader of our output has left, as in `vla-train --help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+
+
+def _show_warning(others: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
+    if issubclass(category, Notice):
+        print(f"note: {message}", file=sys.stderr, flush=True)
+    else:
+        others(message, category, *where)
 
 
 def _run(kind: str, work: Work, words: list[str]) -> int:

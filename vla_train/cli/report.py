@@ -36,3 +36,7 @@ def draw(paths: list[Path], settings: dict[str, str]) -> int:
     from vla_train.reporting.write import report
 
     return report(paths, Path(settings["output"]) if "output" in settings else None, settings.get("x", "updates"))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -171,7 +171,9 @@ class LeRobotReader:
         there = {camera: name for camera, name in cameras.items() if self._has_files(name)}
         lacking = [camera for camera in cameras if camera not in there]
         if lacking and (chosen or not there):
-            others = f"these have: {', '.join(there)}" if there else "no camera has; dataset.cameras=[] trains without"
+            every = choosing.chosen_cameras(self._features, None, self.folder)
+            having = [camera for camera, name in every.items() if self._has_files(name)]
+            others = f"these have: {', '.join(having)}" if having else "no camera has; dataset.cameras=[] trains without"
             raise DataError(
                 f"the dataset at {self.folder} declares the camera {lacking[0]!r}, but has no files for it ({others})"
             )
@@ -235,12 +237,13 @@ class LeRobotReader:
         return numbers | {name: numbers[part.column][:, part.start : part.end] for name, part in parts.items()}
 
     def _sizes_in_words(self, error: SizesDiffer) -> str:
-        """Which episodes hold rows of which size."""
-        episodes = np.repeat(np.arange(len(self._starts) - 1), np.diff(self._starts))
-        held = {int(size): np.unique(episodes[error.sizes == size]) for size in np.unique(error.sizes)}
-        words = [f"{size} in {_listed(where)}" for size, where in held.items()]
+        """The first row of another size than info.json says, and the episodes that have such rows."""
+        wanted = self._features[error.name]["shape"][0]
+        wrong = np.flatnonzero(error.sizes != wanted)
+        episodes = np.unique(np.searchsorted(self._starts, wrong, side="right") - 1)
         return (
-            f"{error.name!r} does not hold {self._features[error.name]['shape'][0]} numbers in every row, but {', '.join(words)}"
+            f"{error.name!r} has {wanted} numbers in each row, says info.json, but {error.sizes[wrong[0]]} at "
+            f"{place(int(wrong[0]), self._starts)}; {len(wrong)} rows differ, in {_listed(episodes)}"
         )
 
     def _together(self, numbers: dict[str, np.ndarray], columns: Sequence[str]) -> np.ndarray:

@@ -7,7 +7,8 @@ from vla_train.diagnostics.inputs import judge_inputs, judge_stagnation
 from vla_train.diagnostics.probe import Probed
 from vla_train.diagnostics.ranges import Range, Seen
 
-CHECKS = ("inputs", "stagnation", "actions", "ranges")
+OF_POLICY = ("inputs", "stagnation", "actions")
+CHECKS = (*OF_POLICY, "ranges")
 
 
 class Data:

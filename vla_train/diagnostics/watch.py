@@ -9,7 +9,7 @@ from vla_train.diagnostics.finding import Verdict, joined, section
 from vla_train.diagnostics.gradients import GradientFlow
 from vla_train.diagnostics.loss import Curve, judge_loss
 from vla_train.diagnostics.overfitting import judge_overfitting
-from vla_train.diagnostics.policy import Data, without_data
+from vla_train.diagnostics.policy import OF_POLICY, Data, without_data
 from vla_train.diagnostics.probe import FRAMES, Probe, Probed
 from vla_train.diagnostics.ranges import Seen
 from vla_train.paradigms.base import Paradigm
@@ -18,6 +18,7 @@ from vla_train.types import Transition
 
 PROBED_FROM = 0.5  # of the run: before, a policy need not have learned what to look at
 WORTH = 500 * FRAMES  # samples after which a probe before the end costs under 1 % of the training so far
+TOO_EARLY = 50  # updates: what a shorter run has not learned says nothing
 
 LOSS, HELD_OUT = "train/loss", "evaluation/held_out/loss"
 
@@ -88,7 +89,8 @@ class Diagnostics:
 
     def ended(self, step: int, agent: Any) -> None:
         """The run is over: look at the policy once more."""
-        self._ask(agent)
+        if step >= TOO_EARLY:
+            self._ask(agent)
         self._speak(step, self._verdict())
 
     def section(self) -> dict[str, Any]:
@@ -117,7 +119,10 @@ class Diagnostics:
         if self._data is None:
             return without_data()
         parts = [self._data.verdict, self._data.judge_world(self._world)]
-        return joined([*parts, self._data.judge_policy(self._probed)] if self._probed else parts)
+        if self._probed:
+            return joined([*parts, self._data.judge_policy(self._probed)])
+        unasked = dict.fromkeys(OF_POLICY, f"a policy is judged at the end of its run, after at least {TOO_EARLY} updates")
+        return joined([*parts, Verdict(not_applicable=unasked)])
 
     def _speak(self, step: int, verdict: Verdict) -> None:
         for finding in verdict.findings:

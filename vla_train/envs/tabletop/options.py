@@ -25,6 +25,8 @@ def check_options(
     shaping: float,
 ) -> None:
     """Raise UsageError with the first thing that is wrong."""
+    if stage == "none":  # what curriculum=none, the default of recorded data, asks for
+        raise UsageError(f"tabletop plays one of its stages, and none is chosen: curriculum={' or '.join(STAGES)}")
     _choice("stage", stage, STAGES)
     _choice("split", split, SPLITS)
     _choice("actions", actions, ACTIONS)
