@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from vla_train import runtime
-from vla_train.build.judged import Judged, Maker, next_folder, open_judged, stages_of, worlds
+from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, next_folder, open_judged, stages_of, worlds
 from vla_train.build.objects import Config
 from vla_train.errors import UsageError
 from vla_train.evaluation.comparison import comparison, comparison_metrics, print_comparison
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.success import Success
+from vla_train.reporting.evaluation_page import write_page
 from vla_train.spec import Report
 from vla_train.tracking.console import Console
 
@@ -20,8 +21,7 @@ def compare(config: Config, settings: runtime.Runtime) -> Config:
     policies = [open_judged(path, config, settings.device) for path in config["compare"]]
     names, first = _names(policies), policies[0]
     stages = stages_of(first.trained, config["stage"])
-    changes = {} if config["split"] is None else {"split": config["split"]}
-    makers = worlds(first, stages, changes, *policies[1:])
+    makers = worlds(first, stages, changes_of(config), *policies[1:])
     _check(makers, names[0])
     folder = next_folder(first.run / "evaluations", "compare", config["output"])
     print("\n".join(f"{name}: {each.saved.path}" for name, each in zip(names, policies, strict=True)))
@@ -48,9 +48,10 @@ def compare(config: Config, settings: runtime.Runtime) -> Config:
         "ensemble": {name: each.ensemble for name, each in zip(names, policies, strict=True)},
         "stages": [stage.name for stage in stages],
         **{name: config[name] for name in ("suite", "seeds", "episodes", "num_envs")},
-        **changes,
+        **{name: config[name] for name in CHANGES if config[name] is not None},
     }
     paths = write_report(folder, report, facts)
+    paths["page"] = write_page(paths["report"], report, [each.run for each in policies])
     print_comparison(section)
     for name, path in paths.items():
         print(f"{name}: {path}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vla_train import checkpoint, runtime
 from vla_train.build.comparing import compare
-from vla_train.build.judged import Judged, Maker, next_folder, open_judged, stages_of, worlds
+from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, next_folder, open_judged, stages_of, worlds
 from vla_train.build.objects import Config, make_data, make_evaluators, open_dataset
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
@@ -18,9 +18,12 @@ from vla_train.evaluation.cross_modal import CrossModal
 from vla_train.evaluation.horizon_table import print_horizon
 from vla_train.evaluation.open_loop import OpenLoop
 from vla_train.evaluation.report import write_report
+from vla_train.evaluation.robustness import Robustness
+from vla_train.evaluation.robustness_table import print_robustness
 from vla_train.evaluation.table import print_report
 from vla_train.evaluation.zero_shot import ZeroShot, ratios
 from vla_train.processor import Processor
+from vla_train.reporting.evaluation_page import write_page
 from vla_train.spec import Evaluator, Report, Stage
 from vla_train.tracking.console import Console
 
@@ -38,8 +41,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     judged = open_judged(config["checkpoint"], config, settings.device)
     saved, trained = judged.saved, judged.trained
     stages = stages_of(trained, config["stage"])
-    changes = {} if config["split"] is None else {"split": config["split"]}
-    makers = worlds(judged, stages, changes)
+    makers = worlds(judged, stages, changes_of(config))
     _check_suite(config, makers)
     baseline = None if config["baseline"] is None else _baseline(config, judged, stages, settings)
     splits, unsplit = _splits(config["zero_shot"], trained, makers)
@@ -63,10 +65,12 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
         baseline=baseline,
         failures_first=True,
     )
+    keys = ("episodes", "num_envs", "execute", "ensemble")
+    played = {key: used[key] for key in keys} | {"split": config["seeds"], "progress": console.progress}
     if splits:
-        keys = ("episodes", "num_envs", "execute", "ensemble")
-        played = {key: used[key] for key in keys} | {"split": config["seeds"], "progress": console.progress}
         evaluators.append(ZeroShot(splits, stages=[stage.name for stage in stages], **played))
+    if config["robustness"] and makers:
+        evaluators.append(Robustness(*makers, strengths=config["robustness"], **played))
     evaluators += _of_dataset(config, dataset, judged)
     evaluators.append(FromCheckpoint(dataset, reason, judged.run))
     for evaluator in evaluators:
@@ -76,11 +80,15 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     if not report.metrics and not report.pictures:
         raise UsageError(f"there is nothing to measure: {NO_WORLD}, and {reason or 'no held-out demonstrations'}")
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
-    facts |= {name: config[name] for name in ("suite", "seeds", "baseline", "zero_shot")} | changes | used
+    facts |= {name: config[name] for name in ("suite", "seeds", "baseline", "zero_shot", "robustness")} | used
+    facts |= {name: config[name] for name in CHANGES if config[name] is not None}
     paths = write_report(folder, report, facts, fps=max(judged.spec.rate, 4.0))  # slower is tiresome
+    paths["page"] = write_page(paths["report"], report, [judged.run], max(judged.spec.rate, 4.0))
     print_report(report)
     if "horizon" in report.sections:
         print_horizon(report.sections["horizon"])
+    if "robustness" in report.sections:
+        print_robustness(report.sections["robustness"])
     print("\n".join(lines(report.sections["diagnostics"])))
     for name, path in paths.items():
         print(f"{name}: {path}")
@@ -141,6 +149,8 @@ def _dataset(
     recorded = {stage.name: recorded[stage.name] for stage in stages if stage.name in recorded} or recorded
     if config["dataset"] and len(recorded) > 1:
         raise UsageError(f"dataset names one folder, but the run had several: choose a stage= of {', '.join(recorded)}")
+    if not config["dataset"] and any("folder" not in facts for facts in recorded.values()):
+        return None, "the checkpoint does not say where its demonstrations lie; name them with dataset=<folder>"
     place = {"output": str(saved.path.resolve().parents[2])}  # where the run lies now, not where a config from elsewhere says
     parts = {}
     for name, facts in recorded.items():
@@ -151,6 +161,6 @@ def _dataset(
             if config["dataset"]:
                 raise
             return None, f"the run's demonstrations cannot be read ({error}); name them with dataset=<folder>"
-        if parts[name].fingerprint != facts["fingerprint"]:
+        if parts[name].fingerprint != facts.get("fingerprint"):
             return None, f"{folder} is not what the run was trained on, so none of it is known to be held out"
     return joined(parts), ""

@@ -10,14 +10,15 @@ import torch
 
 from vla_train import checkpoint
 from vla_train import config as configuration
-from vla_train.build.objects import Config, check_environment, environment_maker, load_policy, make
+from vla_train.build.objects import Config, environment_maker, load_policy, make, make_randomization
 from vla_train.envs.contract import Environment
-from vla_train.errors import UsageError
+from vla_train.errors import CheckpointError, UsageError
 from vla_train.evaluation.success import check_execution
 from vla_train.rollouts import Agent
 from vla_train.spec import Spec, Stage
 
 Maker = Callable[..., Environment]
+CHANGES = ("split", "randomization")  # vla-eval's keys that change the run's environment
 
 
 @dataclass(frozen=True)
@@ -58,15 +59,36 @@ def stages_of(trained: Config, name: str | None) -> list[Stage]:
     return stages if name is None else [next((stage for stage in stages if stage.name == name), Stage(name))]
 
 
+def changes_of(config: Config) -> dict[str, Any]:
+    """What vla-eval's ``config`` wants otherwise than the run's environment has it: keys of ``environment_maker``'s maker."""
+    changes = {} if config["split"] is None else {"split": config["split"]}
+    if config["randomization"] is None:
+        return changes
+    node = configuration.load_choice("randomization", config["randomization"])
+    return changes | {"randomization": make_randomization({"randomization": node})}
+
+
 def worlds(judged: Judged, stages: Sequence[Stage], changes: Mapping[str, Any], *others: Judged) -> list[Maker]:
     """A maker of the run's environment for each stage, some of its keys changed; none where the run has no environment. Raises
-    UsageError where one of the policies cannot act there."""
+    CheckpointError where one of the policies cannot act there."""
     found: list[Maker] = []
     for maker in filter(None, (environment_maker(judged.trained, stage) for stage in stages)):
+        changed = functools.partial(maker, **changes)
         for each in (judged, *others):
-            check_environment(maker, each.spec, judged.trained)
-        found.append(functools.partial(maker, **changes))
+            _check_fit(each, changed, judged.trained["choices"]["environment"])
+        found.append(changed)
     return found
+
+
+def _check_fit(judged: Judged, maker: Maker, name: str) -> None:
+    environment = maker(1)
+    environment.close()
+    if wrong := judged.spec.mismatches(environment.io_spec):
+        raise CheckpointError(
+            f"{judged.saved.path} was made for another world than environment={name} (what it needs, not what is there):\n  "
+            + "\n  ".join(wrong)
+            + "\nA policy acts where its features are: name checkpoints of the same environment."
+        )
 
 
 def next_folder(base: Path, name: str, named: str | None) -> Path:

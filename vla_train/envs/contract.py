@@ -39,6 +39,16 @@ class Rewords(Protocol):
 
 
 @runtime_checkable
+class Changeable(Protocol):
+    """What an environment offers besides if robustness can be measured in it."""
+
+    robustness_axes: tuple[str, ...]  # what can be changed: camera, light, ...
+
+    def changed(self, axis: str, strength: float) -> Any:
+        """The randomization that changes one axis alone, at a strength from 0 (not at all) to 1."""
+
+
+@runtime_checkable
 class Environment(Protocol):
     """See the module's docstring. n = ``num_envs``; every list and array has one entry for each row."""
 

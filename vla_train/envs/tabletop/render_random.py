@@ -131,7 +131,8 @@ class RandomRenderer(Renderer):
         across, down = self._across[rows].astype(np.uint32), self._down[rows].astype(np.uint32)
         corners = [pixels.take(first + step) for step in (0, 1, side, side + 1)]
         seen = _blend(_blend(corners[0], corners[1], across), _blend(corners[2], corners[3], across), down)
-        return seen.view(np.uint8).reshape(n, self.size, self.size, 4)[..., :3]
+        pictures: np.ndarray = seen.view(np.uint8).reshape(n, self.size, self.size, 4)[..., :3]
+        return pictures
 
     def _aim(self, rows: np.ndarray) -> None:
         """Where each pixel of rows looks on what lies within the border, in steps of 1/256 pixel."""
@@ -143,7 +144,8 @@ class RandomRenderer(Renderer):
         def place(centre: np.ndarray, of_column: np.ndarray, of_row: np.ndarray) -> np.ndarray:
             along = np.rint(((middle + centre)[:, None] + of_column[:, None] * centres) * _FINE).astype(np.int64)
             across: np.ndarray = np.rint(of_row[:, None] * centres * _FINE).astype(np.int64)[:, :, None]
-            return across + along[:, None, :]
+            steps: np.ndarray = across + along[:, None, :]
+            return steps
 
         column = place(look.shift_x[rows] * self.scale, cos, sin)
         row = place(-look.shift_y[rows] * self.scale, -sin, cos)
