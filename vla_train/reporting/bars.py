@@ -40,7 +40,7 @@ def _row(rate: Rate, chance: float) -> str:
     kind = ' class="part"' if rate.indent else ""
     name = f'<th scope="row"{kind}>{escape(printable(rate.name))}{note}</th>'
     if math.isnan(rate.value):
-        return f'<tr>{name}<td class="plot"></td><td class="number">-</td><td></td></tr>'
+        return f"<tr>{name}<td></td><td></td><td></td></tr>"
     count = "" if math.isnan(rate.episodes) else f"{rate.episodes:,.0f} episodes"
     return (
         f'<tr>{name}<td class="plot">{_bar(rate, chance)}</td><td class="number">{percent(rate.value)}</td>'

@@ -108,7 +108,9 @@ def _group(axes: "Axes", panel: Panel, group: Group, axis: str, crowded: bool) -
         for run in group.runs:
             steps, low = _curve(run, panel.low, axis)
             high_steps, high = _curve(run, panel.high, axis)
-            if len(steps) == len(high_steps):
+            if len(steps) == len(high_steps) == 1:
+                axes.vlines(steps, low, high, color=colour, alpha=0.5, linewidth=1.5)
+            elif len(steps) == len(high_steps):
                 axes.fill_between(steps, low, high, color=colour, alpha=0.18 / len(curves) ** 0.5, linewidth=0)
 
 

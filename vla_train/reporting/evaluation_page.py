@@ -97,8 +97,15 @@ def _made(facts: Mapping[str, Any]) -> str:
     settings, versions = mapping(facts, "settings"), mapping(facts, "versions")
     suite = settings.get("suite")
     told = [f"suite {printable(suite)}" if suite else "", f"seeds: {printable(settings.get('seeds'))}"]
+    told += (
+        [f"{printable(settings['episodes'])} episodes under each condition"] if "episodes" in settings and _played(facts) else []
+    )
     told.append(f"vla-eval {printable(versions.get('vla-train', ''))}, {datetime.now():%Y-%m-%d %H:%M}")
     return " · ".join(part for part in told if part)
+
+
+def _played(facts: Mapping[str, Any]) -> bool:
+    return any(name.endswith("episodes") for name in mapping(facts, "metrics"))
 
 
 def _headline(scope: Scope) -> list[Rate]:
@@ -132,11 +139,14 @@ def _grounding(scopes: Sequence[Scope]) -> str:
 
 
 def _robustness(scopes: Sequence[Scope], pictures: dict[str, bytes]) -> str:
-    axes = measured.robustness(scopes[0])
+    axes, unchanged = measured.robustness(scopes[0]), scopes[0].metrics.get("success", math.nan)
     plot = _figure("success by strength of the change", pictures.pop("robustness")) if "robustness" in pictures else ""
-    parts = [f"<div><h3>{escape(printable(axis))}</h3>\n{bars(rates)}</div>" for axis, rates in axes.items()]
+    parts = [
+        f"<div><h3>{escape(printable(axis.replace('_', ' ')))}</h3>\n{bars(rates, unchanged)}</div>"
+        for axis, rates in axes.items()
+    ]
     grid = f'<div class="axes">\n{chr(10).join(parts)}\n</div>' if parts else ""
-    caption = "Success when the world changes, by the strength of the change."
+    caption = "Success when the world changes, by the strength of the change (1: the full range). Thin line: nothing changed."
     return section("Robustness", f"{plot}\n{grid}".strip(), caption)
 
 

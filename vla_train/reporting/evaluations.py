@@ -15,19 +15,21 @@ from vla_train.reporting.runs import Run, printable, read_json
 
 REPORT = "report.json"
 VIDEO = "rollouts.mp4"
+PAGE = "report.html"
 EMBEDDED = 400_000  # bytes of a video that a page carries itself; larger ones are linked only
 SNAPSHOT = re.compile(r"rollouts_\d+\.mp4")  # as the tracker writes them
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A report of ``vla-eval``, and its video if there is one."""
+    """A report of ``vla-eval``, and its video and page if there are any."""
 
     name: str
     settings: dict[str, Any]
     metrics: dict[str, float]
     not_applicable: dict[str, str]
     video: Path | None
+    page: Path | None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def evaluations(run: Run) -> list[Evaluation]:
             metrics = {printable(key): float(value) for key, value in _mapping(document, "metrics").items() if _is_number(value)}
             reasons = {printable(key): printable(value, 200) for key, value in _mapping(document, "not_applicable").items()}
             settings = _mapping(document, "settings")
-            found.append(Evaluation(printable(file.parent.name), settings, metrics, reasons, video if video.is_file() else None))
+            beside = (path if path.is_file() else None for path in (video, file.with_name(PAGE)))
+            found.append(Evaluation(printable(file.parent.name), settings, metrics, reasons, *beside))
     return found
 
 

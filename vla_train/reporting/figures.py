@@ -1,37 +1,46 @@
 """The figures of an evaluation that are no shares of episodes, as tables: a row for each, a column for each stage."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vla_train.reporting.measured import Rate, Scope, mapping, numbers, rate
 from vla_train.reporting.runs import printable
 from vla_train.reporting.tables import NOTHING, Table
 
-Names = Mapping[str, tuple[str, str]]  # a metric: what it is called, how it is written
+Names = Mapping[str, tuple[str, Callable[[float], str]]]  # a metric: what it is called, how it is written
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f} points"
+
 
 GROUNDING: Names = {
-    "paraphrase/gap": ("lost by the paraphrase", "{:+.1%}"),
-    "swapped/divergence": ("plans apart when the instruction is swapped", "{:.3f}"),
-    "held_out/cross_modal": ("cross-modal consistency", "{:.3f}"),
+    "paraphrase/gap": ("lost by the paraphrase", _points),
+    "swapped/divergence": ("plans apart when the instruction is swapped", "{:.3f}".format),
+    "held_out/cross_modal": ("cross-modal consistency", "{:.3f}".format),
 }
 HELD_OUT: Names = {
-    "held_out/loss": ("loss", "{:.4f}"),
-    "held_out/action_accuracy": ("action accuracy", "{:.1%}"),
-    "held_out/agreement": ("agreement", "{:.1%}"),
-    "held_out/alignment": ("alignment", "{:.3f}"),
-    "held_out/cosine": ("cosine", "{:.3f}"),
-    "held_out/frames": ("frames", "{:,.0f}"),
+    "held_out/loss": ("loss", "{:.4f}".format),
+    "held_out/action_accuracy": ("action accuracy", _percent),
+    "held_out/agreement": ("agreement", _percent),
+    "held_out/alignment": ("alignment", "{:.3f}".format),
+    "held_out/cosine": ("cosine", "{:.3f}".format),
+    "held_out/frames": ("frames", "{:,.0f}".format),
 }
 FURTHER: Names = {
-    "episodes": ("episodes", "{:,.0f}"),
-    "crashes": ("crashes", "{:,.0f}"),
-    "length": ("mean length, steps", "{:.1f}"),
-    "reward": ("mean return", "{:.2f}"),
-    "latency_ms_p50": ("planning for all rows, median ms", "{:.2f}"),
-    "latency_ms_p99": ("planning for all rows, 99th percentile ms", "{:.2f}"),
-    "single_latency_ms_p50": ("planning for one row, median ms", "{:.2f}"),
-    "single_latency_ms_p99": ("planning for one row, 99th percentile ms", "{:.2f}"),
+    "episodes": ("episodes", "{:,.0f}".format),
+    "crashes": ("crashes", "{:,.0f}".format),
+    "length": ("mean length, steps", "{:.1f}".format),
+    "reward": ("mean return", "{:.2f}".format),
+    "latency_ms_p50": ("planning for all rows, median ms", "{:.2f}".format),
+    "latency_ms_p99": ("planning for all rows, 99th percentile ms", "{:.2f}".format),
+    "single_latency_ms_p50": ("planning for one row, median ms", "{:.2f}".format),
+    "single_latency_ms_p99": ("planning for one row, 99th percentile ms", "{:.2f}".format),
 }
 
 
@@ -81,7 +90,7 @@ def differences(part: Mapping[str, Any]) -> Table:
 def _table(scopes: Sequence[Scope], names: Names) -> Table:
     rows = []
     for name, (title, form) in names.items():
-        cells = [form.format(scope.metrics[name]) if name in scope.metrics else NOTHING for scope in scopes]
+        cells = [form(scope.metrics[name]) if name in scope.metrics else NOTHING for scope in scopes]
         rows += [[title, *cells]] if any(cell != NOTHING for cell in cells) else []
     return Table(["figure", *(printable(scope.name) or "value" for scope in scopes)], rows)
 

@@ -103,18 +103,21 @@ def listed(found: Sequence[Finding]) -> str:
 
 def _measured(page: Page) -> str:
     """What vla-eval found."""
-    rows: list[list[str]] = []
-    marks: list[int] = []
-    reasons: dict[str, None] = {}
-    for group in page.groups:
-        for run in group.runs:
-            for each in evaluations(run):
-                seeds, step = (printable(each.settings.get(name, tables.NOTHING)) for name in ("seeds", "step"))
-                rows.append([run.name, each.name, seeds, step, *(tables.rate(each.metrics, name) for name in tables.CONDITIONS)])
-                marks.append(group.index)
-                reasons |= dict.fromkeys(f"{name}: {reason}" for name, reason in each.not_applicable.items())
-    shown = Table(["run", "evaluation", "seeds", "step", *tables.CONDITIONS], rows, row_marks=marks)
-    return section("Measured with vla-eval", table(shown) + items(escape(f"not applicable: {reason}") for reason in reasons))
+    found = [(group.index, run, each) for group in page.groups for run in group.runs for each in evaluations(run)]
+    names = [name for name in tables.MEASURED if any(name in each.metrics for _, _, each in found)]
+    rows, pages, reasons = [], [], dict[str, None]()
+    for _, run, each in found:
+        seeds, step = (printable(each.settings.get(name, tables.NOTHING)) for name in ("seeds", "step"))
+        rows.append([run.name, each.name, seeds, step, *(tables.rate(each.metrics, name) for name in names)])
+        reasons |= dict.fromkeys(f"{name}: {reason}" for name, reason in each.not_applicable.items())
+        if each.page is not None:
+            address = escape(link(each.page, page.folder), quote=True)
+            pages.append(f'<a href="{address}">{escape(f"{run.name}: {each.name}")}</a>, with all its tables and pictures')
+    header = ["run", "evaluation", "seeds", "step", *map(tables.heading, names)]
+    shown = table(Table(header, rows, row_marks=[mark for mark, _, _ in found]))
+    return section(
+        "Measured with vla-eval", shown + items(pages) + items(escape(f"not applicable: {reason}") for reason in reasons)
+    )
 
 
 def _videos(page: Page) -> str:

@@ -10,7 +10,7 @@ from vla_train.reporting.curves import css
 from vla_train.reporting.tables import Table
 
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"  # the browser holds the page to it
-NUMBER = re.compile(r"-|[\d.,]+(e[+-]\d+)?( %.*)?")  # a cell that stands on the right
+NUMBER = re.compile(r"-|[+-]?[\d.,]+(e[+-]\d+)?( %.*| points)?")  # a cell that stands on the right
 
 
 def document(title: str, parts: Iterable[str]) -> str:

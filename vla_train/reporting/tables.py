@@ -9,6 +9,7 @@ from vla_train.reporting.settings import SEED, Group, circumstances, differing, 
 from vla_train.tracking.words import number
 
 CONDITIONS = ("success", "swapped/success", "foreign/success", "empty/success")
+MEASURED = (*CONDITIONS, "held_out/loss", "held_out/action_accuracy", "held_out/alignment")
 NOTHING = "-"
 OUTCOME_LETTERS = 40
 
@@ -39,7 +40,7 @@ def standing(groups: Sequence[Group]) -> Table:
         rows.append(row + [_with_interval(run, name) for name in conditions] + [_last(run, name) for name in further])
     if len(groups) == 1:  # the label would only repeat the run's name
         header, rows = [*header[:1], *header[2:]], [[*row[:1], *row[2:]] for row in rows]
-    return Table([_heading(name) for name in header], rows, row_marks=[group.index for group, _ in runs])
+    return Table([heading(name) for name in header], rows, row_marks=[group.index for group, _ in runs])
 
 
 def differences(groups: Sequence[Group]) -> Table:
@@ -70,7 +71,7 @@ def everything(run: Run) -> Table:
 def rate(metrics: dict[str, float], name: str) -> str:
     """``79.0 % (70.0 to 85.8)``, or ``-``."""
     value, low, high = (metrics.get(f"{name}{end}", math.nan) for end in ("", "_low", "_high"))
-    shown = _figure("success", value)
+    shown = _figure(name, value)
     if math.isnan(value) or math.isnan(low) or math.isnan(high):
         return shown
     return f"{shown} ({100 * low:.1f} to {100 * high:.1f})"
@@ -88,5 +89,6 @@ def _figure(name: str, value: float) -> str:
     return NOTHING if math.isnan(value) else number(name, value)
 
 
-def _heading(name: str) -> str:
+def heading(name: str) -> str:
+    """The name of a metric as a column has it."""
     return name.replace("held_out/", "held-out ").replace("/", " ").replace("_", " ")
