@@ -102,7 +102,7 @@ def _rows(metrics: Mapping[str, object], reasons: Mapping[str, object]) -> list[
     rows += _zero_shot(numbers)
     for name, (title, form) in NUMBERS.items():
         if name in numbers and not (name == "reward" and "success" in numbers):  # where there is success, it says more
-            rows.append(Row(title, form.format(numbers[name]), _detail(numbers, name)))
+            rows.append(Row(title, form.format(numbers[name]).replace("%", " %"), _detail(numbers, name)))
     titles = {name: RATES.get(f"{name}/success", RATES.get(name, name)) for name in reasons}
     return rows + [_missing(titles[name], str(reason)) for name, reason in reasons.items()]
 
