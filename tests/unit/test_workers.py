@@ -8,6 +8,7 @@ import pytest
 
 from tests import broken_worlds
 from tests.fakes import Corridor, CountingAgent
+from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.expert import ExpertRun
 from vla_train.envs.babyai import BabyAIVectorEnv
 from vla_train.envs.workers import WorkersVectorEnv, spread
@@ -124,7 +125,7 @@ def test_one_that_does_not_keep_its_own_horizon_is_a_crash_there():
 
 
 def test_the_expert_of_one_that_never_ends_is_left_out():
-    episodes = list(ExpertRun(Endless(2), range(4), 0.0))
+    episodes = list(ExpertRun(Endless(2), range(4), Behaviour()))
     assert [(episode.seed, len(episode.columns()["reward"])) for episode in episodes if episode.success] == [(1, 2), (3, 4)]
 
 

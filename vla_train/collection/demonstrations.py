@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from vla_train import seeds, stopping
+from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.expert import ExpertEpisode, ExpertRun
 from vla_train.data.progress import progress
 from vla_train.data.reader import Reader, open_reader
@@ -30,7 +31,9 @@ class Demonstrations:
 
     ``episodes`` seeds of the training range from ``start`` on are played by the expert, or, if that is None, ``per_task`` for
     each task of an environment whose seeds take tasks in turn; those that it fails are left out. ``noise`` disturbs what is
-    executed, never what is recorded (``collection/noise.py``). ``path`` names a dataset that exists already. ``others`` are for
+    executed, never what is recorded (``collection/noise.py``). ``mediocre`` and ``random`` are the shares of the episodes that
+    such players play instead (``collection/behaviour.py``): data for offline reinforcement learning, in which all episodes
+    are kept and what is executed is recorded. ``path`` names a dataset that exists already. ``others`` are for
     the reader (``batch_size``, ``history``, ``chunk``, ``validation``) or reach the environment through its own config
     (``level``, ``benchmark``): they are no part of the recipe.
     """
@@ -42,9 +45,12 @@ class Demonstrations:
         start: int = 0,
         path: str | None = None,
         per_task: int | None = None,
+        mediocre: float = 0.0,
+        random: float = 0.0,
         **others: Any,
     ) -> None:
-        self.episodes, self.noise, self.start, self.path, self.per_task = episodes, noise, start, path, per_task
+        self.behaviour = Behaviour(float(noise), float(mediocre), float(random))
+        self.episodes, self.start, self.path, self.per_task = episodes, start, path, per_task
 
     def ensure(
         self, make_environment: Callable[..., Environment] | None, settings: Mapping[str, Any], *, output: Path, name: str
@@ -98,6 +104,7 @@ class Demonstrations:
 
     def recipe(self, environment: Environment, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that decides what the frames are, and nothing else."""
+        players = {"mediocre": self.behaviour.mediocre, "random": self.behaviour.random} if self.behaviour.mixed else {}
         kind = getattr(environment, "kind", type(environment))  # of rows in other processes: the class that is at work there
         return {
             "recipe": RECIPE,
@@ -106,8 +113,9 @@ class Demonstrations:
             "stage": environment.stage,
             "settings": {key: settings[key] for key in sorted(settings)},
             "episodes": self._count(environment),
-            "noise": float(self.noise),
+            "noise": self.behaviour.noise,
             "start": self.start,
+            **players,
         }
 
     def _make(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> None:
@@ -115,34 +123,41 @@ class Demonstrations:
         shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
         partial.mkdir()
         try:
-            dropped = self._record(environment, recipe, partial)
+            failed = self._record(environment, recipe, partial)
             _sync(partial)
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        kept = recipe["episodes"] - dropped
-        print(f"{folder}: {kept:,} demonstrations; the expert failed in {dropped:,} of {recipe['episodes']:,}", file=sys.stderr)
+        episodes = recipe["episodes"]
+        if self.behaviour.mixed:
+            print(f"{folder}: {episodes:,} episodes of several players, {failed:,} of them failures", file=sys.stderr)
+        else:
+            kept = episodes - failed
+            print(f"{folder}: {kept:,} demonstrations; the expert failed in {failed:,} of {episodes:,}", file=sys.stderr)
 
     def _record(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> int:
-        """Write the dataset and return how many episodes the expert failed."""
+        """Write the dataset and return how many episodes failed."""
         made: dict[str, Any] = {"recipe": recipe, "dropped_seeds": []}
         writer = LeRobotWriter(folder, environment.io_spec, recipe["environment"].rsplit(".", 1)[-1], made)
         episodes = recipe["episodes"]
-        run = ExpertRun(environment, seeds.seeds("train", episodes, self.start), self.noise)
+        run = ExpertRun(environment, seeds.seeds("train", episodes, self.start), self.behaviour)
+        failed = 0
         with progress("making demonstrations", episodes) as advance:
             for episode in run:
                 advance(1)
-                if episode.success:
-                    _write(writer, environment, episode)
+                failed += not episode.success
+                if self.behaviour.mixed:
+                    _write(writer, environment, episode, {"player": episode.player})
+                elif episode.success:
+                    _write(writer, environment, episode, {})
                 else:
                     made["dropped_seeds"].append(episode.seed)
-        dropped = len(made["dropped_seeds"])
-        if dropped == episodes:
-            raise DataError(f"the expert of {recipe['environment']} failed in all {dropped:,} episodes: nothing to learn from")
+        if len(made["dropped_seeds"]) == episodes:
+            raise DataError(f"the expert of {recipe['environment']} failed in all {episodes:,} episodes: nothing to learn from")
         writer.extra = made
         writer.finish()
-        return dropped
+        return failed
 
 
 def fingerprint(recipe: Mapping[str, Any]) -> str:
@@ -150,7 +165,7 @@ def fingerprint(recipe: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpisode) -> None:
+def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpisode, facts: Mapping[str, str]) -> None:
     metadata = {
         "environment": getattr(environment, "kind", type(environment)).__name__,
         "stage": environment.stage,
@@ -159,7 +174,8 @@ def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpiso
         "scene": episode.scene,
         "template": episode.goal.template,
         "goal": episode.goal.key,
-        "outcome": "success",
+        "outcome": "success" if episode.success else "failure",
+        **facts,
     }
     instruction, task = episode.goal.instruction, episode.goal.task
     writer.add_episode(**episode.columns(), instruction=instruction, task=task, metadata=metadata)

@@ -1,4 +1,4 @@
-"""Plays an environment's expert through a list of seeds and hands the episodes back in the order of their seeds."""
+"""Plays an environment's expert, or who plays beside it, through a list of seeds and hands the episodes back in their order."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vla_train import stopping
-from vla_train.collection.noise import perturb
+from vla_train.collection.behaviour import KINDS, Behaviour
 from vla_train.envs.contract import Environment, Goal
 from vla_train.types import RawObservation
 
@@ -19,13 +19,14 @@ WAITING_BYTES = 512 * 2**20
 
 @dataclass
 class ExpertEpisode:
-    """One recorded episode of t steps: what was seen before each action, the clean action, and what followed from it."""
+    """One recorded episode of t steps: what was seen before each action, the action, and what followed from it."""
 
     index: int  # place in the list of seeds
     seed: int
     goal: Goal
     scene: str  # JSON of the scene at its start, "" where the environment cannot give it
     randomization: str = "none"  # JSON of what domain randomization drew for it
+    player: str = "expert"  # of behaviour.KINDS
     success: bool = False
     steps: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float, bool, bool]] = field(default_factory=list)
 
@@ -61,10 +62,14 @@ class ExpertEpisode:
 
 
 class ExpertRun:
-    """The expert's episodes of ``seeds``, in their order whatever the number of rows, so that this cannot change a dataset."""
+    """The episodes of ``seeds``, in their order whatever the number of rows, so that this cannot change a dataset.
 
-    def __init__(self, environment: Environment, seeds: Sequence[int] | np.ndarray, noise: float) -> None:
-        self.environment, self.noise = environment, noise
+    The expert's clean actions are recorded, whatever is executed; where ``behaviour`` is mixed, what is executed, and failed
+    episodes keep their steps.
+    """
+
+    def __init__(self, environment: Environment, seeds: Sequence[int] | np.ndarray, behaviour: Behaviour) -> None:
+        self.environment, self.behaviour = environment, behaviour
         self.seeds = np.asarray(seeds, np.int64)
         self._rows: list[ExpertEpisode | None] = [None] * environment.num_envs
         self._row_seeds = np.resize(self.seeds, environment.num_envs)
@@ -88,7 +93,8 @@ class ExpertRun:
         environment = self.environment
         lengths = np.array([len(row.steps) if row else 0 for row in self._rows])
         clean = environment.expert_action()
-        executed = perturb(clean, self._row_seeds, lengths, self.noise, environment.io_spec.action)
+        executed = self.behaviour.execute(clean, self._row_seeds, lengths, environment.io_spec.action)
+        recorded = executed if self.behaviour.mixed else clean
         after, reward, terminated, truncated, info = environment.step(executed)
         over = terminated | truncated
         # An episode that the environment does not end in time is given up: it shall not go on for ever.
@@ -97,10 +103,10 @@ class ExpertRun:
         for row, episode in enumerate(self._rows):
             if episode is None:
                 continue
-            episode.add(seen, row, clean, reward, terminated, truncated)
+            episode.add(seen, row, recorded, reward, terminated, truncated | (ended & ~terminated))
             if ended[row]:
                 episode.success = bool(success[row])
-                if not episode.success:
+                if not episode.success and not self.behaviour.mixed:
                     episode.steps.clear()  # nobody learns from it: free the frames
                 self._waiting[episode.index] = episode
                 self._rows[row] = None
@@ -118,9 +124,11 @@ class ExpertRun:
         seen, _ = self.environment.reset(seed=self._row_seeds, options=options)
         goals = self.environment.goals
         scenes = None if "scene" in self.environment.not_applicable else self.environment.get_scenes()
+        players = self.behaviour.kinds(self._row_seeds)
         for row in free:
             drawn = scenes[row].pop("randomization", None) if scenes else None
             scene, seed = json.dumps(scenes[row]) if scenes else "", int(self._row_seeds[row])
-            self._rows[row] = ExpertEpisode(self._begun, seed, goals[row], scene, "none" if drawn is None else json.dumps(drawn))
+            looks = "none" if drawn is None else json.dumps(drawn)
+            self._rows[row] = ExpertEpisode(self._begun, seed, goals[row], scene, looks, KINDS[players[row]])
             self._begun += 1
         return seen

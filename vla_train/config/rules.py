@@ -108,6 +108,8 @@ RULES: dict[str, str] = {
     "curriculum.weights": "null | list of 1+ float >= 0",
     "dataset.episodes": "int >= 1",
     "dataset.noise": "float >= 0",
+    "dataset.mediocre": "float >= 0 <= 1",
+    "dataset.random": "float >= 0 <= 1",
     "dataset.start": "int >= 0",
     "dataset.path": "null | str",
     "dataset/lerobot.path": "str",

@@ -40,7 +40,7 @@ def figure_of(section: Mapping[str, Any]) -> Any:
     panels[0].set_xticks([0, *section["strengths"]])
     panels[0].yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     figure.suptitle(_title(section), fontsize=10, x=0.01, ha="left")
-    figure.supxlabel("strength of the change (0: none)", fontsize=9)
+    figure.supxlabel("strength of the change (0: none)", fontsize=9, x=0.99, ha="right")
     figure.supylabel("success", fontsize=9)
     figure.legend(handles=panels[0].get_legend_handles_labels()[0], loc="outside lower left", ncols=3, fontsize=8, frameon=False)
     return figure
