@@ -136,6 +136,11 @@ def test_a_value_that_is_wrong_in_every_job_fails_each(sweep, capsys, tmp_path):
         (["-m"], "give a key several values, as in vla-train -m model=transformer,film_cnn seed=0,1"),
         (["-m", "seed=1"], "nothing is to be swept over"),
         (["-m", "sweep=optuna", "seed=1"], "nothing is to be swept over"),
+        (["-m", "seed=range(3,3)"], "seed=range(3,3): no value is in it, so there is nothing to sweep over. range(a,b) begins"),
+        (["-m", "name=a,b", "seed=range(3,0)", "sweep=joblib"], "seed=range(3,0): no value is in it"),
+        (["-m", "seed=range(3,3)", "sweep=optuna"], "seed=range(3,3): no value is in it"),
+        (["-m", "model=glob(zz*)"], "model=glob(zz*): no value is in it"),
+        (["-m", "seed=0,1", "sweep=optuna", "hydra.sweeper.n_trials=0"], "a search needs at least one trial"),
         (["-m", "seed=0,1", "sweep.resume=nowhere"], "nowhere is not the folder of a sweep"),
         (["-m", "seed=0,1", "sweep.resume=."], "is not the folder of a sweep"),
         (["-m", "seed=0,1", "sweep.resme=x"], "Did you mean sweep.resume?"),
@@ -147,11 +152,20 @@ def test_a_value_that_is_wrong_in_every_job_fails_each(sweep, capsys, tmp_path):
         (["-m", "seed=0,1", "sweep=slurm"], "could not start the jobs: Could not detect"),
     ],
 )
-def test_what_a_mistake_says(sweep, capsys, words, said):
+def test_what_a_mistake_says(sweep, capsys, tmp_path, words, said):
     assert sweep(*words, work=lambda *_: pytest.fail("ran")) == 2
     captured = capsys.readouterr()
     assert said in captured.err
     assert captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [] or "could not start" in said  # no folder of a sweep that never was
+
+
+def test_a_sweep_is_not_gone_on_with_over_nothing(sweep, capsys, tmp_path):
+    assert sweep("-m", "seed=0,1") == 0
+    before = (folder_of(tmp_path) / "sweep.json").read_text()
+    assert sweep("-m", "seed=range(3,3)", f"sweep.resume={folder_of(tmp_path)}") == 2
+    assert "seed=range(3,3): no value is in it" in capsys.readouterr().err
+    assert (folder_of(tmp_path) / "sweep.json").read_text() == before
 
 
 def test_a_sweep_resumed_without_its_grid_is_told_it(sweep, capsys, tmp_path):
@@ -179,6 +193,7 @@ def test_a_sweep_file_of_ones_own(sweep, tmp_path):
     words = ["-m", "--config-dir=mine", "sweep=widths"]
     assert sweep(*words, work=lambda config, *_: seen.append((config["model"]["width"], config["steps"]))) == 0
     assert seen == [(16, 7), (32, 7)]
+    assert sweep(*words, "model.width=range(2,2)", work=lambda *_: pytest.fail("ran")) == 2  # beats the file's
 
 
 def test_two_sweeps_of_the_same_second_do_not_meet(sweep, tmp_path):
@@ -248,6 +263,15 @@ def test_a_search_survives_nan_and_failures(sweep, capsys, tmp_path):
     best = max((value for value in values.values() if value is not None), default=None)
     result = (folder_of(tmp_path) / "optimization_results.yaml").read_text()
     assert f"best_value: {best}" in result
+
+
+def test_of_optunas_log_only_warnings_are_shown_and_without_colours(tmp_path):
+    printed = finish(start("-m", "sweep=optuna", "name=fine", "seed=0,1", "hydra.sweeper.n_trials=1", cwd=tmp_path), 0)
+    assert "study" not in printed
+    words = "import logging, optuna; from vla_train.cli.sweep import _quieten_optuna; _quieten_optuna(); "
+    words += "[logging.getLogger('optuna.study').log(level, 'told') for level in (20, 30, 40)]"
+    told = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True).stderr
+    assert told == "note: optuna: told\n" * 2
 
 
 def test_a_real_sweep_ends_with_its_table_and_its_jobs_are_what_the_command_alone_gives(workplace):

@@ -3,6 +3,7 @@
 Hydra's sweepers make the grid, or search. They ask Hydra for a launcher, and get a ``RecordingLauncher``.
 """
 
+import logging
 import os
 import shlex
 import signal
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
@@ -60,11 +62,12 @@ class Sweep:
         place = [] if self.resume is None else [f"hydra.sweep.dir={_quoted(self.resume)}"]
         return [word for word in self.words if word not in self.held] + place
 
-    def open(self, config: "DictConfig") -> SweepFolder:
+    def open(self, config: "DictConfig", loader: ConfigLoader) -> SweepFolder:
         """Make the folder, or take the one to go on with. Raises UsageError if there is nothing to sweep over."""
         sys.argv[1:] = [*self.words, *([] if self.resume is None else [f"sweep.resume={self.resume}"])]
         path = Path(str(config.hydra.sweep.dir)).absolute()
         self._refuse_nothing(config, path)
+        self._refuse_empty(config, loader)
         if self.resume is None:
             path = _fresh(path)
             with open_dict(config):
@@ -123,6 +126,20 @@ class Sweep:
         again = shlex.join([f"vla-{self.kind}", *before, *([] if self.resume is None else [f"sweep.resume={self.resume}"])])
         raise UsageError(f"-m is for a sweep, and nothing is to be swept over: give a key several values, as in {again}")
 
+    def _refuse_empty(self, config: "DictConfig", loader: ConfigLoader) -> None:
+        """Refuse a grid without a job, for which Hydra does nothing at all, and a search without a trial."""
+        if OmegaConf.select(config, "hydra.sweeper.n_trials") == 0:
+            raise UsageError("hydra.sweeper.n_trials=0: a search needs at least one trial")
+        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+        lines = [*(f"{key}={value}" for key, value in params.items()), *_settings(self.words)]
+        final = {override.get_key_element(): override for override in OverridesParser.create(loader).parse_overrides(lines)}
+        for override in final.values():
+            if override.is_discrete_sweep() and next(override.sweep_string_iterator(), None) is None:
+                raise UsageError(
+                    f"{override.input_line}: no value is in it, so there is nothing to sweep over. "
+                    "range(a,b) begins at a and ends before b; glob(a*) takes the choices whose names fit."
+                )
+
     def _pass_stop_on(self) -> None:
         """Tell the jobs of this session that run in other processes here; no other begins, wherever it is."""
         assert self.folder is not None
@@ -149,7 +166,8 @@ def sweep(kind: str, work: Work, start: Callable[[], None]) -> int:
     original = Plugins.instantiate_launcher
 
     def instantiate(plugins: Plugins, hydra_context: HydraContext, task_function: Task, config: "DictConfig") -> Launcher:
-        folder = whole.open(config)
+        _quieten_optuna()
+        folder = whole.open(config, hydra_context.config_loader)
         job = SweepJob(kind, work, folder, os.getpid(), whole.fixed)
         inner = original(plugins, hydra_context=hydra_context, task_function=job, config=config)
         return RecordingLauncher(inner, kind, folder, whole.plan, hydra_context, config)
@@ -166,6 +184,14 @@ def sweep(kind: str, work: Work, start: Callable[[], None]) -> int:
     return code
 
 
+def _quieten_optuna() -> None:
+    """Of its log only warnings and errors, without colours: it writes them into files and pipes too. It is imported by now."""
+    log = logging.getLogger("optuna")
+    log.setLevel(logging.WARNING)
+    for handler in log.handlers:
+        handler.setFormatter(logging.Formatter("note: optuna: %(message)s"))
+
+
 def _quoted(value: str) -> str:
     """As Hydra reads a value with blanks, commas or brackets in it."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
@@ -178,9 +204,7 @@ def _grid(words: Sequence[str]) -> tuple[bool, frozenset[str], list[str]]:
     group is, keys of groups are left to the jobs.
     """
     try:
-        parsed = OverridesParser.create().parse_overrides(
-            [word for word in words if word[:1] in ("+", "~") or ("=" in word and word[:1] != "-")]
-        )
+        parsed = OverridesParser.create().parse_overrides(_settings(words))
     except (HydraException, RecursionError):  # Hydra tells of it when it reads the words itself
         return True, frozenset(), []
     several = [override for override in parsed if override.is_sweep_override()]
@@ -192,6 +216,11 @@ def _grid(words: Sequence[str]) -> tuple[bool, frozenset[str], list[str]]:
         frozenset(override.get_key_element() for override in fixed),
         [str(override.input_line) for override in held],
     )
+
+
+def _settings(words: Sequence[str]) -> list[str]:
+    """The words of a command line that are no options."""
+    return [word for word in words if word[:1] in ("+", "~") or ("=" in word and word[:1] != "-")]
 
 
 def _fresh(path: Path) -> Path:
