@@ -55,6 +55,38 @@ def test_one_row_for_each_setting_the_best_first():
     ]
 
 
+def test_seeds_that_agree_are_not_taken_for_certainty(folder):
+    def seeds(name, value, metric="success", **metrics):
+        words = [["model=" + name, f"seed={seed}"] for seed in (0, 1)]
+        return [
+            job(sum(map(ord, name)) * 2 + i, *word, value=value, metric=metric, metrics=metrics) for i, word in enumerate(words)
+        ]
+
+    # Wilson, 0 of 4: upper end z^2 / (4 + z^2) with z^2 = 3.84146 is 0.48990; 4 of 4 is its mirror image
+    none, all_of = seeds("a", 0.0, episodes=4.0), seeds("b", 1.0, "pick/success", **{"pick/episodes": 4.0})
+    task = seeds("c", 0.0, "success/pick", **{"episodes/pick": 4.0, "episodes": 40.0})
+    rows = {row.columns["model"]: row for row in summarize([*none, *all_of, *task])}
+    assert rows["a"].interval == rows["c"].interval == (0.0, pytest.approx(0.48990, abs=1e-5))
+    assert rows["b"].interval == (pytest.approx(0.51010, abs=1e-5), 1.0)
+    # no episodes known, a share that those episodes cannot give, no rate, a single seed: no interval
+    others = [*seeds("d", 0.0), *seeds("e", 0.3, episodes=4.0), *seeds("f", 2.0, "held_out/loss", episodes=4.0), none[0]]
+    assert [row.interval for row in summarize(others)] == [None] * 4
+    assert "a      0.0 %    0.0 % to 49.0 %  2\n" in printed(folder, [*none, *seeds("d", 0.5)])
+    assert "d      50.0 %   all equal        2\n" in printed(folder, [*none, *seeds("d", 0.5)])
+    assert "all equal" not in printed(folder, [*none[:1], *seeds("d", 0.5)[:1]])
+    write_csv(folder, [*none, *seeds("d", 0.5)])
+    loss, rate = csv.DictReader((folder.path / "summary.csv").open())
+    assert (loss["interval_low"], loss["interval_high"], rate["interval_low"]) == ("", "", "0.0")
+    assert float(rate["interval_high"]) == pytest.approx(0.48990, abs=1e-5)
+
+
+def test_a_sweep_without_a_value_yet_names_no_metric(folder):
+    jobs = [job(i, f"seed={i}", state=state, metric=None, mode=None) for i, state in enumerate(("interrupted", "waiting"))]
+    text = printed(folder, jobs)
+    assert text.startswith("\njobs:\njob  seed  outcome\n0    0     interrupted\n")
+    assert "best" not in text
+
+
 def test_of_a_loss_the_least_is_the_best():
     jobs = [job(i, f"model={name}", value=value, mode="min") for i, (name, value) in enumerate([("a", 2.0), ("b", 1.0)])]
     assert [row.columns["model"] for row in summarize(jobs)] == ["b", "a"]

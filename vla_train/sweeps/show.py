@@ -24,9 +24,8 @@ def write_csv(folder: SweepFolder, records: Sequence[JobRecord]) -> None:
     head = [*keys, "metric", "mode", "n", "mean", "interval_low", "interval_high", "not_finished"]
     rows: list[list[Any]] = []
     for row in summarize(records):
-        ends = (None, None) if row.mean is None or row.half is None else (row.mean - row.half, row.mean + row.half)
         shown = [row.columns[key] for key in keys]
-        rows.append([*shown, row.metric, row.mode, len(row.values), row.mean, *ends, row.lacking])
+        rows.append([*shown, row.metric, row.mode, len(row.values), row.mean, *(row.interval or (None, None)), row.lacking])
     _write(folder.path / SUMMARY_CSV, head, rows)
     keys = varied(records)
     head = ["job", *keys, "state", "exit_code", "metric", "value", "minutes", "run", "message"]
@@ -43,9 +42,9 @@ def print_summary(folder: SweepFolder, records: Sequence[JobRecord], console: Co
     console = console or Console()
     found = summarize(records)
     metrics = {row.metric for row in found if row.metric is not None}
-    named = metrics.pop() if len(metrics) == 1 else "best"
+    named = metrics.pop() if len(metrics) == 1 else "best" if metrics else ""  # nothing: no job has a value yet
     keys = [key for key in varied(records) if key != SEED]
-    several = any(len(row.jobs) > 1 for row in found)
+    several = bool(named) and any(len(row.jobs) > 1 for row in found)
     if several:
         head = [*keys, named, "95 % interval", "n"] + (["not finished"] if any(row.lacking for row in found) else [])
         rows = [[*(_short(row.columns[key]) for key in keys), *_figures(row, named)][: len(head)] for row in found]
@@ -55,13 +54,12 @@ def print_summary(folder: SweepFolder, records: Sequence[JobRecord], console: Co
     shown = [job for job in records if len(records) <= MOST_JOBS or job.state != "finished"]
     if shown:
         keys = varied(records)
-        head = ["job", *keys, named, "outcome"]
-        _table(
-            console,
-            "jobs",
-            head,
-            [[str(job.number), *_columns(job, keys), _value(job, named), _outcome(folder, job)] for job in shown],
-        )
+        head = ["job", *keys, *([named] if named else []), "outcome"]
+        rows = [
+            [str(job.number), *_columns(job, keys), *([_value(job, named)] if named else []), _outcome(folder, job)]
+            for job in shown
+        ]
+        _table(console, "jobs", head, rows)
     console.file.write(f"sweep folder: {_near(folder.path)} ({SUMMARY_CSV}, {JOBS_CSV})\n")
     console.file.flush()
 
@@ -72,7 +70,15 @@ def _figures(row: Setting, named: str) -> list[str]:
     if row.mean is None or row.metric is None:
         return ["", "", "0", lacking]
     mean = number(row.metric, row.mean) + (f" {row.metric}" if row.metric != named else "")
-    return [mean, "" if row.half is None else f"± {number(row.metric, row.half)}", str(len(row.values)), lacking]
+    return [mean, _interval(row, row.metric), str(len(row.values)), lacking]
+
+
+def _interval(row: Setting, metric: str) -> str:
+    if row.half is not None:
+        return f"± {number(metric, row.half)}"
+    if row.wilson is not None:
+        return " to ".join(number(metric, end) for end in row.wilson)
+    return "all equal" if len(row.values) > 1 else ""
 
 
 def _columns(job: JobRecord, keys: Sequence[str]) -> list[str]:

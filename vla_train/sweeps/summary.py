@@ -16,7 +16,8 @@ Columns = dict[str, str]  # key -> value, as on the command line
 class Setting:
     """The jobs that differ by nothing but the seed.
 
-    ``mean`` of their values and ``half``, half the width of its 95 % interval; None without a value, or with fewer than two.
+    ``mean`` of their values and ``half``, half the width of its 95 % interval by Student's t. ``half`` is None with fewer than
+    two values, and where all of them are equal: then ``wilson`` is the interval of a rate whose episodes are known, else None.
     """
 
     columns: Columns
@@ -26,6 +27,14 @@ class Setting:
     values: Sequence[float]
     mean: float | None
     half: float | None
+    wilson: tuple[float, float] | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Both ends."""
+        if self.mean is None or self.half is None:
+            return self.wilson
+        return self.mean - self.half, self.mean + self.half
 
     @property
     def lacking(self) -> int:
@@ -47,12 +56,12 @@ def varied(records: Sequence[JobRecord]) -> list[str]:
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
-    """The mean, and half the width of its interval by Student's t; None for fewer than two values.
+    """The mean, and half the width of its interval by Student's t; None for fewer than two values, or with no spread.
 
-    Student 1908, "The probable error of a mean".
+    Without spread it would be 0, and be read as certainty. Student 1908, "The probable error of a mean".
     """
     mean = statistics.fmean(values)
-    if len(values) < 2:
+    if len(set(values)) < 2:
         return mean, None
     from vla_train.metrics import student_t  # brings torch, which the parent of other processes does without until now
 
@@ -82,4 +91,20 @@ def _setting(jobs: Sequence[JobRecord], shown: Columns) -> Setting:
     values = [job.value for job in finished if job.value is not None]
     mean, half = t_interval(values) if values else (None, None)
     metric, mode = (finished[0].metric, finished[0].mode) if finished else (None, None)
-    return Setting(shown, jobs, metric, mode, values, mean, half)
+    wilson = _of_episodes(finished) if len(values) > 1 and half is None else None
+    return Setting(shown, jobs, metric, mode, values, mean, half, wilson)
+
+
+def _of_episodes(equal: Sequence[JobRecord]) -> tuple[float, float] | None:
+    """The Wilson interval of a success rate that every seed found; None if the metric is none, or its episodes are not known.
+
+    Every seed is judged on the same episodes, so they count once: more seeds say nothing about other episodes.
+    """
+    metric, value = equal[0].metric or "", equal[0].value or 0.0
+    counts = [job.metrics.get(metric.replace("success", "episodes")) for job in equal] if "success" in metric else []
+    episodes = int(min((count or 0.0 for count in counts), default=0.0))
+    if not episodes or not math.isclose(value * episodes, round(value * episodes), abs_tol=1e-6):
+        return None
+    from vla_train.metrics import wilson_interval
+
+    return wilson_interval(round(value * episodes), episodes)
