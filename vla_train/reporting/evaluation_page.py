@@ -13,7 +13,7 @@ from vla_train.errors import UsageError, VlaTrainError
 from vla_train.reporting import figures, measured
 from vla_train.reporting.bars import bars, cards
 from vla_train.reporting.curves import draw
-from vla_train.reporting.evaluations import findings
+from vla_train.reporting.evaluations import PAGE, findings
 from vla_train.reporting.measured import Rate, Scope, mapping
 from vla_train.reporting.page import curves, listed
 from vla_train.reporting.panels import panels
@@ -26,7 +26,6 @@ from vla_train.spec import Report
 
 Rates = Callable[[Scope], list[Rate]]
 
-PAGE = "report.html"
 OPEN_LOOP = re.compile(r"open_loop_(\d+)")
 LONGEST_REASON = 300  # letters
 NO_RUN = "The checkpoint does not lie in the folder of its run, or nothing was logged there."

@@ -13,9 +13,8 @@ from urllib.parse import quote
 from vla_train.errors import DataError
 from vla_train.reporting.runs import Run, printable, read_json
 
-REPORT = "report.json"
+REPORT, PAGE = "report.json", "report.html"
 VIDEO = "rollouts.mp4"
-PAGE = "report.html"
 EMBEDDED = 400_000  # bytes of a video that a page carries itself; larger ones are linked only
 SNAPSHOT = re.compile(r"rollouts_\d+\.mp4")  # as the tracker writes them
 
