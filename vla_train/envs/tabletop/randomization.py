@@ -5,6 +5,7 @@ a pure function of the episode's seed, so that episode k looks the same alone, i
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,7 +18,7 @@ from vla_train.envs.tabletop.state import State
 from vla_train.errors import UsageError
 from vla_train.seeds import counter_integers, counter_uniform
 
-Range = tuple[float, float]
+Range = Sequence[float]  # of two: least and largest; YAML has lists, the fields are tuples
 
 # The neutral value of each axis, and the least and the largest value that it may take.
 LIMITS: dict[str, tuple[float, float, float]] = {
@@ -87,7 +88,7 @@ class Randomization:
                 raise UsageError(
                     f"randomization.{axis}={list(value)}: give two numbers from {least:g} to {largest:g}, smaller one first"
                 )
-            object.__setattr__(self, axis, (float(value[0]), float(value[1])))  # YAML has lists
+            object.__setattr__(self, axis, (float(value[0]), float(value[1])))
 
     def range(self, axis: str) -> Range:
         """The least and the largest value of an axis, strength included."""
@@ -154,7 +155,11 @@ class Randomization:
 
 
 def changed(axis: str, strength: float) -> Randomization:
-    """The randomization along one axis of ``ROBUSTNESS``, and nothing else. At strength 0 it changes nothing."""
+    """The randomization along one axis of ``ROBUSTNESS``, and nothing else. At strength 0 it changes nothing. Raises UsageError
+    for an axis that does not exist, or a strength beyond 0 to 1.
+    """
+    if axis not in ROBUSTNESS:
+        raise UsageError(f"there is no axis {axis!r} to change; there are {', '.join(ROBUSTNESS)}")
     ranges: dict[str, Any] = dict(ROBUSTNESS[axis])
     return Randomization(strength=float(strength), **ranges)
 
