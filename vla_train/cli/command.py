@@ -35,9 +35,17 @@ def run(kind: str, work: Work) -> int:
         code = _run(kind, work, sys.argv[1:])
         sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of our output has left, as in `vla-train --help | head`
+    except BrokenPipeError as end:
+        return unwanted(end)
+
+
+def unwanted(end: KeyboardInterrupt | BrokenPipeError) -> int:
+    """The exit code where the user wants no more (a second Ctrl-C), or the reader of our output (`vla-train --help | head`)."""
+    if isinstance(end, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
+    print("stopped at once", file=sys.stderr)
+    return 130
 
 
 def _show_warning(others: Callable[..., None], message: Warning | str, category: type[Warning], *where: Any) -> None:
@@ -69,9 +77,8 @@ def _run(kind: str, work: Work, words: list[str]) -> int:
             return _with_hydra(kind, work)
         except SystemExit as exit:  # --hydra-help, --info, --cfg, and argparse on a wrong option
             return exit.code if isinstance(exit.code, int) else 1
-        except KeyboardInterrupt:
-            print("stopped at once", file=sys.stderr)
-            return 130
+        except KeyboardInterrupt as end:
+            return unwanted(end)
         except BrokenPipeError:
             raise
         except Exception as error:

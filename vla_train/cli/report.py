@@ -1,6 +1,5 @@
 """The program ``vla-report``: learning curves of runs as pictures and as a page."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -20,11 +19,8 @@ def main() -> int:
     settings = dict(word.split("=", 1) for word in words if "=" in word and not Path(word).exists())
     try:
         return draw([Path(word) for word in words if word.split("=")[0] not in settings], settings)
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader of our output has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return command.BROKEN_PIPE
+    except (KeyboardInterrupt, BrokenPipeError) as end:
+        return command.unwanted(end)
     except Exception as error:
         return command.report(error, debug=settings.get("debug") == "true")
 
