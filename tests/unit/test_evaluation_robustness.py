@@ -8,9 +8,15 @@ import pytest
 from rich.console import Console
 
 from tests.fakes import Corridor, CountingAgent
+from vla_train import config
+from vla_train.build.judged import changes_of
+from vla_train.build.objects import environment_maker
+from vla_train.envs.tabletop.randomization import changed
+from vla_train.errors import UsageError
 from vla_train.evaluation.robustness import NO_AXES, Robustness
 from vla_train.evaluation.robustness_picture import figure_of
 from vla_train.evaluation.robustness_table import print_robustness
+from vla_train.spec import Stage
 
 
 @dataclass(frozen=True)
@@ -128,3 +134,29 @@ def test_progress_says_what_is_played():
     assert list(dict.fromkeys(said)) == [
         f"evaluating walking, robustness/{name}" for name in ("unchanged", "far/0.5", "harmless/0.5")
     ]
+
+
+def composed(*words):
+    return config.compose(["checkpoint=outputs/run", *words], kind="eval")
+
+
+def test_an_evaluation_is_played_as_trained_or_in_the_world_that_is_named():
+    assert composed()["randomization"] is None
+    assert changes_of(composed()) == {}
+    assert changes_of(composed("randomization=none", "split=pairs")) == {"split": "pairs", "randomization": None}
+    target = changes_of(composed("randomization=target", "randomization.noise=[1.0,2.0]"))["randomization"]
+    assert (target.brightness, target.noise) == ((0.6, 0.8), (1.0, 2.0))
+
+
+def test_the_world_of_a_run_is_replaced_by_what_an_evaluation_names():
+    trained = config.compose(["randomization=full", "environment.cameras=[]"])
+    maker = environment_maker(trained, Stage("basic_navigation"))
+    looks = [maker(2)._look, maker(2, randomization=None)._look, maker(2, randomization=changed("light", 0.5))._look]
+    assert (looks[0] is None, looks[1] is None, looks[2] is None) == (False, True, False)
+    assert looks[2].noise.max() == 0 < looks[0].noise.max()
+
+
+@pytest.mark.parametrize("words", ["robustness=[1.5]", "robustness=[0]", "robustness=[strong]"])
+def test_strengths_are_checked_before_anything_is_loaded(words):
+    with pytest.raises(UsageError, match="must be list of float > 0 <= 1"):
+        composed(words)

@@ -64,8 +64,7 @@ def changes_of(config: Config) -> dict[str, Any]:
     changes = {} if config["split"] is None else {"split": config["split"]}
     if config["randomization"] is None:
         return changes
-    node = configuration.load_choice("randomization", config["randomization"])
-    return changes | {"randomization": make_randomization({"randomization": node})}
+    return changes | {"randomization": make_randomization(config)}
 
 
 def worlds(judged: Judged, stages: Sequence[Stage], changes: Mapping[str, Any], *others: Judged) -> list[Maker]:

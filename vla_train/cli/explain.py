@@ -7,7 +7,7 @@ from typing import Any
 from vla_train.config import folders, words
 from vla_train.config.compose import compose
 from vla_train.config.read import read_yaml
-from vla_train.config.schema import load_choice, unknown_choice
+from vla_train.config.schema import MAY_HAVE, load_choice, unknown_choice
 from vla_train.config.targets import EVAL_PRESETS, GROUPS
 from vla_train.errors import UsageError
 
@@ -88,7 +88,7 @@ def _misused_group(overrides: Sequence[str]) -> str | None:
 def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
     config = known_config(kind, overrides)
     group = key.partition(".")[0]
-    known = [*words.keys(config), *(GROUPS if kind == "train" else EVAL_PRESETS)]
+    known = [*words.keys(config), *(GROUPS if kind == "train" else (*EVAL_PRESETS, *MAY_HAVE["eval"]))]
     place = f"{group}={config['choices'][group]}" if group in config.get("choices", {}) else f"vla-{kind}"
     hint = words.did_you_mean(key, dict.fromkeys(known))
     section = config.get(group)

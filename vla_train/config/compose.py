@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from vla_train.config import folders
 from vla_train.config.check import Checker
 from vla_train.config.plugins import clash
-from vla_train.config.schema import Schema, groups_of, plugins_used
+from vla_train.config.schema import MAY_HAVE, Schema, groups_of, plugins_used
 from vla_train.config.targets import GROUPS, PRESETS
 from vla_train.errors import UsageError
 
@@ -31,13 +31,14 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
         raise UsageError(
             f"{removed[0]}: this group was removed, but every run needs it. Choices: {', '.join(folders.choices(removed[0]))}."
         )
-    choices = {group: str(node.runtime.choices[group]) for group in groups_of(kind)}
+    given = [group for group in MAY_HAVE.get(kind, ()) if node.runtime.choices.get(group)]
+    choices = {group: str(node.runtime.choices[group]) for group in [*groups_of(kind), *given]}
     checker = Checker(Schema.of(kind, choices, folders.search_path()))
     config = checker.check(_resolved(cfg))
     if checker.problems:
         raise UsageError(checker.message())
     if kind == "eval":
-        return {**config, "suite": node.runtime.choices.get("suite")}
+        return {**dict.fromkeys(MAY_HAVE["eval"]), **config, "choices": choices, "suite": node.runtime.choices.get("suite")}
     experiment = node.runtime.choices.get("experiment")
     if experiment and len(files := folders.files("experiment", str(experiment))) > 1:
         raise UsageError(clash("experiment", files))

@@ -65,7 +65,6 @@ RULES: dict[str, str] = {
     "baseline": "null | str",
     "zero_shot": "list of str",
     "robustness": "list of float > 0 <= 1",
-    "vla-eval.randomization": "null | str",
     "episodes": "int >= 1",
     "num_envs": "int >= 1",
     "seeds": "test | validation",

@@ -124,6 +124,9 @@ class Schema:
         return f"{group}={self.choices[group]}" if group in self.choices else f"vla-{self.kind}"
 
 
+MAY_HAVE = {"eval": ("randomization",)}  # groups that a config of this kind may have: without a choice their key is null
+
+
 def groups_of(kind: str) -> list[str]:
     """The groups that a config of this kind consists of."""
     every = [group for group in GROUPS if group not in PRESETS]
