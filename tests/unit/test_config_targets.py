@@ -47,7 +47,7 @@ def test_what_a_module_only_imported_is_refused(name):
 
 
 def test_a_misspelt_class_names_the_nearest():
-    with pytest.raises(UsageError, match="Did you mean SingleStage"):
+    with pytest.raises(UsageError, match=r"There is: SingleStage.*Name it in _target_, as in vla_train\.curricula\.SingleStage,"):
         resolve_target("vla_train.curricula.SingleStag", "curriculum")
 
 
@@ -58,6 +58,52 @@ def test_a_missing_extra_is_named(plugin):
     (plugin / "grid.py").write_text("raise ModuleNotFoundError(\"No module named 'minigrid'\", name='minigrid')\n")
     with pytest.raises(UsageError, match=r"pip install 'vla-train\[babyai\]'"):
         resolve_target("acme_robots.grid.World", "environment")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "import does_not_exist_mod",
+            r"No module named 'does_not_exist_mod' \(.*/acme_robots/world\.py, line 2\)\. "
+            r"The package does_not_exist_mod is not installed here: pip install what brings it, or take the import out\.$",
+        ),
+        ("from json import nope", r"cannot import name 'nope' .* \(.*/acme_robots/world\.py, line 2\)\.$"),
+        ("from acme_robots import other", r"cannot import name 'other' .* \(.*/acme_robots/world\.py, line 2\)\.$"),
+        ("import acme_robots.other", r"No module named 'acme_robots\.other' \(.*/acme_robots/world\.py, line 2\)\.$"),
+        ("import json as", r"the plug-in acme_robots\.world raised while it was imported: .*world\.py\", line 2"),
+    ],
+)
+def test_an_import_that_fails_is_shown_with_its_line(plugin, line, said):
+    (plugin / "world.py").write_text(f"import json\n{line}\nclass World: ...\n")
+    with pytest.raises(UsageError, match=f"(?s){said}"):
+        resolve_target("acme_robots.world.World", "environment")
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            "acme_robots.encoder.Encodr",
+            "acme_robots.encoder has no class Encodr of its own. There is: Encoder, Wave. Name it in _target_, as in "
+            "acme_robots.encoder.Encoder, or write the class Encodr.",
+        ),
+        (
+            "acme_robots.encodr.Encoder",
+            "acme_robots has no module encodr. There is: encoder, empty. Name it in _target_, as in acme_robots.encoder, "
+            "or write the module encodr.",
+        ),
+        ("acme_robots.empty.Model", "acme_robots.empty has no class Model of its own. acme_robots.empty has none: write the"),
+        ("acme_robots.encoder.deep.Model", "acme_robots.encoder has no module deep. acme_robots.encoder has none: write"),
+    ],
+)
+def test_a_class_that_is_not_there_is_told_with_its_yaml_and_what_there_is(plugins, plugin, target, said):
+    (plugin / "encoder.py").write_text("from collections import OrderedDict\nclass Wave: ...\nclass Encoder: ...\n")
+    (plugin / "empty.py").write_text("")
+    plugins.write({"acme_robots/configs/model/acme.yaml": f"_target_: {target}\n", "acme_robots/configs/model/b.yaml": "[\n"})
+    with pytest.raises(UsageError) as told:
+        resolve_target(target, "model")
+    assert str(told.value).startswith(f"{plugin}/configs/model/acme.yaml: _target_={target}: {said}")
 
 
 def test_an_installed_plugin_may_be_named_in_every_group(plugin):

@@ -5,13 +5,16 @@ really defined in, so that neither ``os.system`` nor ``vla_train.data.reader.os.
 """
 
 import importlib
+import pkgutil
 import re
+import sys
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import SequenceMatcher
 from typing import Any
 
-from vla_train.config.folders import plugins
-from vla_train.config.words import did_you_mean, shown
+from vla_train.config.folders import plugins, search_path
+from vla_train.config.words import shown
 from vla_train.errors import UsageError
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -79,7 +82,9 @@ def resolve_target(path: object, group: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
-        raise UsageError(f"{group}: {path} cannot be imported: {error}.{install_hint(error)}") from error
+        if isinstance(error, ModuleNotFoundError) and error.name and _inside(module_name, (error.name,)):  # itself is not there
+            raise UsageError(_no_module(path, group, error.name)) from error
+        raise UsageError(f"{group}: {path} cannot be imported: {_told(error)}.{_to_install(error)}") from error
     except (Exception, SystemExit) as error:
         if _inside(module_name, GROUPS[group]):
             raise
@@ -88,17 +93,51 @@ def resolve_target(path: object, group: str) -> Any:
     package = path.partition(".")[0]
     home = (package,) if package in plugins() else GROUPS[group]  # a plug-in's module may have imported another's class
     if not isinstance(found, type) or not _inside(found.__module__, home):
-        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
-        raise UsageError(f"{group}: {module_name} has no class {name} of its own.{did_you_mean(name, classes)}")
+        classes = [key for key, value in vars(module).items() if isinstance(value, type) and _inside(value.__module__, home)]
+        hint = _instead(module_name, name, classes, "class")
+        raise UsageError(f"{_place(path, group)}: {module_name} has no class {name} of its own. {hint}")
     return found
+
+
+def _place(path: str, group: str) -> str:
+    """Where a ``_target_`` stands: the YAML files of the group that name it."""
+    files = [file for folder in search_path() for file in sorted((folder / group).glob("*.yaml"))]
+    named = re.compile(rf"(?<![\w.]){re.escape(path)}(?![\w.])")  # in its text: others of the group may be no readable YAML
+    naming = [str(file) for file in files if named.search(file.read_text(encoding="utf-8", errors="replace"))]
+    return f"{' and '.join(naming) or group}: _target_={path}"
+
+
+def _no_module(path: str, group: str, missing: str) -> str:
+    """The message for a class whose module does not exist."""
+    package, _, name = missing.rpartition(".")
+    modules = [module.name for module in pkgutil.iter_modules(getattr(sys.modules.get(package), "__path__", []))]
+    return f"{_place(path, group)}: {package} has no module {name}. {_instead(package, name, modules, 'module')}"
+
+
+def _instead(place: str, name: str, options: Sequence[str], kind: str) -> str:
+    """What there is, the likeliest first, and what to do."""
+    near = sorted(options, key=lambda option: -SequenceMatcher(None, name.lower(), option.lower()).ratio())
+    if not near:
+        return f"{place} has none: write the {kind} {name}, or name another one in _target_."
+    return f"There is: {shown(near)[1:-1]}. Name it in _target_, as in {place}.{near[0]}, or write the {kind} {name}."
 
 
 def _told(error: BaseException) -> str:
     """The error in its own words, with the line that raised it."""
     lines = "".join(traceback.format_exception_only(error)).strip()
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames and not isinstance(error, SyntaxError) else ""
     return f"{lines}{place}"
+
+
+def _to_install(error: ImportError) -> str:
+    """What to do about a package that is not here, or not the one that was meant."""
+    if hint := install_hint(error):
+        return hint
+    package = (error.name or "").partition(".")[0]
+    if not isinstance(error, ModuleNotFoundError) or not package or package in sys.modules:  # then it is a part that is missing
+        return ""
+    return f" The package {package} is not installed here: pip install what brings it, or take the import out."
 
 
 def install_hint(error: ImportError) -> str:
