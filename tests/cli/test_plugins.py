@@ -14,7 +14,7 @@ import yaml
 import vla_train
 from vla_train.cli.eval import main as evaluate
 from vla_train.cli.train import main as train
-from vla_train.errors import CheckpointError
+from vla_train.errors import CheckpointError, DataError
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "tests" / "plugin_package"
@@ -128,6 +128,15 @@ def test_what_the_page_writes_trains(documented):
 def test_a_policy_of_a_plugins_model_needs_the_package(documented):
     with pytest.raises(CheckpointError, match=r"plug-in my_robots, which is not installed here \(for model=asked_patches\)"):
         vla_train.load(documented)
+
+
+def test_the_pages_dataset_says_that_there_is_none(tmp_path):
+    names = {}
+    exec(blocks("python")["my_robots/recordings.py"], names)
+    (tmp_path / "episodes").mkdir()
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=rf"^{folder}: there is no episodes/\*\.npz in it\. dataset\.path= takes"):
+            names["Recordings"](folder).ensure(None, {}, output=tmp_path, name="recordings")
 
 
 def test_what_the_page_writes_keeps_the_contracts(place, documented):
