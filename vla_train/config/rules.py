@@ -174,6 +174,7 @@ RULES: dict[str, str] = {
     "model.layers": "int >= 1",
     "model.blocks": "int >= 1",
     "model.queries": "int >= 1",
+    "model.words": "int >= 0",
     "model.num_heads": "int >= 1",
     "model.patch": "int >= 1",
     "model.dropout": SHARE,

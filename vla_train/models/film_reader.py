@@ -9,22 +9,27 @@ from torch.nn import functional
 
 from vla_train.models.attention import SelfAttentionBlock
 from vla_train.models.glimpse import Glimpse
-from vla_train.models.language import LanguageEncoder, crop
+from vla_train.models.language import LanguageEncoder, Reading, crop
 from vla_train.models.vision import FilmConvStem, grid_of
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 
 
 class Layer(nn.Module):
-    """One glimpse at every camera, and what is known after it."""
+    """One glimpse at every camera, and at the words if ``words`` is not 0; and what is known after it."""
 
-    def __init__(self, known: int, width: int, grids: Mapping[str, tuple[int, int]], queries: int) -> None:
+    def __init__(self, known: int, width: int, grids: Mapping[str, tuple[int, int]], queries: int, words: int) -> None:
         super().__init__()
         self.glimpses = nn.ModuleDict({name: Glimpse(known, width, grid, queries) for name, grid in grids.items()})
-        self.learn = nn.Linear(known + len(grids) * queries * (width + 2), known)
+        self.reading = Reading(known, width, words) if words else None
+        self.learn = nn.Linear(known + len(grids) * queries * (width + 2) + words * width, known)
 
-    def forward(self, known: Float[Tensor, "n f"], cells: Mapping[str, Tensor]) -> Float[Tensor, "n f"]:
+    def forward(
+        self, known: Float[Tensor, "n f"], cells: Mapping[str, Tensor], words: Float[Tensor, "n l d"], mask: Bool[Tensor, "n l"]
+    ) -> Float[Tensor, "n f"]:
         seen = [glimpse(known, cells[name]) for name, glimpse in self.glimpses.items()]
+        if self.reading is not None:
+            seen.append(self.reading(known, words, mask))
         return functional.relu(self.learn(torch.cat((known, *seen), -1)))
 
 
@@ -48,6 +53,7 @@ class FilmReader(nn.Module):
         num_heads: int,
         queries: int,
         blocks: int,
+        words: int,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -58,7 +64,7 @@ class FilmReader(nn.Module):
         )
         grids = {name: grid_of(stem) for name, stem in self.stems.items()}
         self.begin = nn.Linear(width + spec.state_size, known)
-        self.layers = nn.ModuleList(Layer(known, width, grids, queries) for _ in range(layers if grids else 1))
+        self.layers = nn.ModuleList(Layer(known, width, grids, queries, words) for _ in range(layers if grids else 1))
         self.dropout = nn.Dropout(dropout)
         size = (len(self.layers) + 1) * known
         self.window = FrameWindow(size, known, spec.history, num_heads, dropout) if spec.history > 1 else None
@@ -67,15 +73,16 @@ class FilmReader(nn.Module):
     def forward(self, observation: Observation) -> Features:
         """Leading dimension: b only."""
         batch, history = observation.present.shape
-        words, sentence = self.language(*crop(observation.tokens, observation.token_mask))
-        asked = sentence.repeat_interleave(history, 0)
+        tokens, mask = crop(observation.tokens, observation.token_mask)
+        words, sentence = self.language(tokens, mask)
+        asked, said, spoken = (part.repeat_interleave(history, 0) for part in (sentence, words, mask))
         cells = {
             name: stem(observation.images[name].flatten(0, 1), asked).flatten(2).transpose(1, 2)
             for name, stem in self.stems.items()
         }
         known = [functional.relu(self.begin(torch.cat((asked, observation.state.flatten(0, 1)), -1)))]
         for layer in self.layers:
-            known.append(layer(known[-1], cells))
+            known.append(layer(known[-1], cells, said, spoken))
         frames = self.dropout(torch.cat(known, -1)).view(batch, history, -1)
         return Features(
             fused=frames[:, -1] if self.window is None else self.window(frames, observation.present),

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vla_train.models.attention import SelfAttentionBlock
 
@@ -43,3 +44,24 @@ class LanguageEncoder(nn.Module):
         words = self.norm(self.block(self.embedding(tokens), mask))
         weight = mask[..., None].to(words.dtype)
         return words, (words * weight).sum(1) / weight.sum(1)
+
+
+class Reading(nn.Module):
+    """Cross-attention to the words (Vaswani et al. 2017, equation 1), its queries from what is known so far.
+
+    The mean over a sentence has little room for which of several things is meant, and when; one can look it up instead.
+    """
+
+    def __init__(self, known: int, width: int, queries: int) -> None:
+        super().__init__()
+        self.ask = nn.Linear(known, queries * width)
+        self.keys = nn.Linear(width, width)
+        self.size = queries * width
+
+    def forward(
+        self, known: Float[Tensor, "n f"], words: Float[Tensor, "n l d"], mask: Bool[Tensor, "n l"]
+    ) -> Float[Tensor, "n {self.size}"]:
+        """The answers, one behind the other. Words whose mask is False are not looked at; one of each row must be True."""
+        query = self.ask(known).view(len(words), -1, words.shape[-1])
+        read = functional.scaled_dot_product_attention(query, self.keys(words), words, attn_mask=mask[:, None])
+        return read.flatten(1)

@@ -15,7 +15,8 @@ from vla_train.types import Features, Observation
 class TransformerEncoder(nn.Module):
     """``stem=film_conv`` localises in few updates on small machines; ``stem=patch`` is the textbook form to compare with.
 
-    ``width``, ``layers`` and ``num_heads`` serve both; ``queries`` and ``blocks`` only film_conv, ``patch`` only patch.
+    ``width``, ``layers`` and ``num_heads`` serve both; ``queries``, ``blocks`` and ``words`` only film_conv,
+    ``patch`` only patch.
     """
 
     def __init__(
@@ -33,13 +34,22 @@ class TransformerEncoder(nn.Module):
         blocks: int,
         patch: int,
         dropout: float,
+        words: int = 0,  # checkpoints of before it have none
     ) -> None:
         super().__init__()
         sizes = {"width": width, "layers": layers, "num_heads": num_heads}
         self.reader: FilmReader | PatchReader
         if stem == "film_conv":
             self.reader = FilmReader(
-                spec, image_specs, vocabulary_size, max_tokens, queries=queries, blocks=blocks, dropout=dropout, **sizes
+                spec,
+                image_specs,
+                vocabulary_size,
+                max_tokens,
+                queries=queries,
+                blocks=blocks,
+                words=words,
+                dropout=dropout,
+                **sizes,
             )
         else:
             self.reader = PatchReader(spec, image_specs, vocabulary_size, max_tokens, patch=patch, dropout=dropout, **sizes)
