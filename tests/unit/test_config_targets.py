@@ -90,7 +90,7 @@ def test_an_import_that_fails_is_shown_with_its_line(plugin, line, said):
         ),
         (
             "acme_robots.encodr.Encoder",
-            "acme_robots has no module encodr. There is: encoder, empty. Name it in _target_, as in acme_robots.encoder, "
+            "acme_robots has no module encodr. There is: encoder, empty. Name it in _target_, as in acme_robots.encoder.Encoder, "
             "or write the module encodr.",
         ),
         ("acme_robots.empty.Model", "acme_robots.empty has no class Model of its own. acme_robots.empty has none: write the"),

@@ -114,12 +114,12 @@ def _no_module(path: str, group: str, missing: str) -> str:
     return f"{_place(path, group)}: {package} has no module {name}. {_instead(package, name, modules, 'module')}"
 
 
-def _instead(place: str, name: str, options: Sequence[str], kind: str) -> str:
-    """What there is, the likeliest first, and what to do."""
+def _instead(place: str, name: str, options: Sequence[str], kind: str, rest: str = "") -> str:
+    """What there is, the likeliest first, and what to do. ``rest``: what follows the name in the ``_target_``."""
     near = sorted(options, key=lambda option: -SequenceMatcher(None, name.lower(), option.lower()).ratio())
     if not near:
         return f"{place} has none: write the {kind} {name}, or name another one in _target_."
-    return f"There is: {shown(near)[1:-1]}. Name it in _target_, as in {place}.{near[0]}, or write the {kind} {name}."
+    return f"There is: {shown(near)[1:-1]}. Name it in _target_, as in {place}.{near[0]}{rest}, or write the {kind} {name}."
 
 
 def _told(error: BaseException) -> str:
