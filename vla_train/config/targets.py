@@ -111,7 +111,8 @@ def _no_module(path: str, group: str, missing: str) -> str:
     """The message for a class whose module does not exist."""
     package, _, name = missing.rpartition(".")
     modules = [module.name for module in pkgutil.iter_modules(getattr(sys.modules.get(package), "__path__", []))]
-    return f"{_place(path, group)}: {package} has no module {name}. {_instead(package, name, modules, 'module')}"
+    hint = _instead(package, name, modules, "module", path[len(missing) :])
+    return f"{_place(path, group)}: {package} has no module {name}. {hint}"
 
 
 def _instead(place: str, name: str, options: Sequence[str], kind: str, rest: str = "") -> str:
