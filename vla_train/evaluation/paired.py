@@ -51,7 +51,10 @@ class Pairs:
     def p_value(self) -> float:
         """McNemar's exact test, two-sided: how likely so uneven a split of the differing episodes is, were both equally good."""
         differing, fewer = self.first + self.second, min(self.first, self.second)
-        tail = sum(math.comb(differing, count) for count in range(fewer + 1))
+        tail = ways = 1  # each binomial coefficient from the one before: one by one they take minutes for 20,000 episodes
+        for count in range(fewer):
+            ways = ways * (differing - count) // (count + 1)
+            tail += ways
         return min(1.0, 2 * tail / (1 << differing))
 
 
