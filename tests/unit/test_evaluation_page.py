@@ -36,6 +36,15 @@ def test_strengths_rise_whatever_their_order_in_the_file():
     assert [rate.name for rate in measured.robustness(scope)["start_pose"]] == ["0.25", "1"]
 
 
+def test_axes_are_marked_with_the_world_in_which_nothing_is_changed(tmp_path):
+    """A policy of a randomized world plays its plain episodes there: that is not where the axes begin."""
+    metrics = toy_report.rates("success", 0.4, 0.3, 0.5) | toy_report.rates("robustness/unchanged/success", 0.9, 0.8, 0.95)
+    metrics |= toy_report.rates("robustness/light/1/success", 0.6, 0.5, 0.7)
+    shown = page(tmp_path, Report(metrics))
+    assert 'class="chance" style="left:90.00%"' in shown
+    assert "left:40.00%" not in shown
+
+
 def test_films_are_counted_and_those_too_large_left_out(monkeypatch):
     report = toy_report.report()
     _, words = tiles.tiles(report.films, report.episodes, 4.0)

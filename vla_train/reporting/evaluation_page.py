@@ -138,7 +138,7 @@ def _grounding(scopes: Sequence[Scope]) -> str:
 
 
 def _robustness(scopes: Sequence[Scope], pictures: dict[str, bytes]) -> str:
-    axes, unchanged = measured.robustness(scopes[0]), scopes[0].metrics.get("success", math.nan)
+    axes, unchanged = measured.robustness(scopes[0]), scopes[0].metrics.get("robustness/unchanged/success", math.nan)
     plot = _figure("success by strength of the change", pictures.pop("robustness")) if "robustness" in pictures else ""
     parts = [
         f"<div><h3>{escape(printable(axis.replace('_', ' ')))}</h3>\n{bars(rates, unchanged)}</div>"
