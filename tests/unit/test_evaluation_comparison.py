@@ -68,3 +68,11 @@ def test_the_table_of_a_comparison():
     assert lines[3].startswith("minus A +25.0 %")
     assert "p = 0.5 (McNemar), better in 0 episodes, worse in 2" in lines[5]
     assert {"near", "far"} <= set(lines)
+
+
+def test_names_in_brackets_are_no_markup_on_a_terminal():
+    file = io.StringIO()
+    won = {"run[/b]": [result(0, "success")], "[old]run": [result(0, "failure")]}
+    print_comparison(comparison(won), Console(file=file, force_terminal=True, width=150))
+    assert "run[/b]" in file.getvalue()
+    assert "[old]run" in file.getvalue()

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vla_train.evaluation.horizon import ALL, POLICY
 
@@ -25,7 +26,7 @@ def print_horizon(section: Mapping[str, Any], console: Console | None = None) ->
         for column in table.columns[2:]:
             column.justify = "right"
         for row in rows:
-            table.add_row(*row, style="bold" if row[1] == POLICY else "")
+            table.add_row(*map(Text, row), style="bold" if row[1] == POLICY else "")  # texts: a recording's names are no markup
         console.print(table)
     else:
         widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from vla_train.evaluation.conditions import NOT_GIVEN
 from vla_train.spec import Report
@@ -82,7 +83,8 @@ def print_rows(rows: Sequence[Row], console: Console | None = None) -> None:
     table = Table("figure", "value", "interval, count or reason", header_style="bold")
     table.columns[1].justify = "right"
     for row in rows:
-        table.add_row(row.name, row.value, f"[dim]{row.detail}[/dim]", style="bold" if not row.value else "")
+        cells = Text(row.name), row.value, Text(row.detail, "dim")  # texts: a path or a name in brackets is no markup
+        table.add_row(*cells, style="bold" if not row.value else "")
     console.print(table)
 
 
