@@ -149,6 +149,8 @@ def test_films_under_way_are_limited_by_memory(monkeypatch):
     monkeypatch.setattr("vla_train.rollouts.reel.MEMORY", 5 * 48)
     assert filmed([0, 4], record=2) == [0]
     assert filmed([0, 3, 4], record=2) == [0, 4]
+    monkeypatch.setattr("vla_train.rollouts.reel.MEMORY", 1)  # not even one: then there is one all the same
+    assert filmed([0, 3, 4], record=2) == [0, 4]
 
 
 def test_a_stop_ends_play_between_steps(monkeypatch):

@@ -13,7 +13,7 @@ class Reel:
     places that are left and in a quarter of all; each kind from the first on.
 
     Which episode fails is known when it has ended. So with ``failures_first`` all that are under way are filmed, as far as
-    ``MEMORY`` reaches for episodes of ``horizon`` steps; those that begin beyond it are not.
+    ``MEMORY`` reaches for episodes of ``horizon`` steps, and at least one; those that begin beyond it are not.
     """
 
     def __init__(self, number: int, failures_first: bool, horizon: int) -> None:
@@ -46,7 +46,7 @@ class Reel:
     def _wanted(self, episode: Episode, size: int) -> bool:
         if not self._number or not self._failures_first:
             return episode.index < self._number
-        if episode.length == 0 and (len(self._running) + 1) * (self._horizon + 1) * size <= MEMORY:
+        if episode.length == 0 and len(self._running) < max(1, MEMORY // ((self._horizon + 1) * size)):
             self._running.add(episode.index)
         return episode.index in self._running
 
