@@ -13,10 +13,12 @@ def test_what_a_recorded_run_is_told(workplace, tmp_path):
     folder = write_v21(tmp_path / "recordings")
     run = workplace.train(*RECORDED, f"dataset.path={folder}", *SMALL)
     output = tmp_path / "report"
-    printed = workplace.run("vla-eval", f"checkpoint={run}", f"output={output}", "open_loop=[2,0]", "threads=1")
+    words = ["open_loop=[2,0]", "robustness=[1.0]", "threads=1"]
+    printed = workplace.run("vla-eval", f"checkpoint={run}", f"output={output}", *words)
     lines = printed.splitlines()
-    assert [line.split(":")[0] for line in lines[-4:]] == ["report", "horizon", "open_loop_2", "open_loop_0"]
-    assert any(line.startswith("success") and line.endswith("the run has no environment") for line in lines)
+    assert [line.split(":")[0] for line in lines[-5:]] == ["report", "horizon", "open_loop_2", "open_loop_0", "page"]
+    for needs_world in ("success", "robustness"):
+        assert any(line.startswith(needs_world) and line.endswith("the run has no environment") for line in lines)
     header = next(index for index, line in enumerate(lines) if line.startswith("part "))
     assert lines[header].split() == ["part", "predictor", "1", "2", "4", "mean", "of", "4", "95", "%", "over", "episodes"]
     assert lines[header + 1].split()[:2] == ["all", "policy"]

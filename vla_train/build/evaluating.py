@@ -50,7 +50,8 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     print(f"checkpoint: {saved.path}\nruntime: {settings}", flush=True)
     used = {name: config[name] for name in SETTINGS} | {"execute": judged.execute, "ensemble": judged.ensemble}
     dataset, reason = _dataset(config, trained, saved, judged.agent.processor, stages)
-    lacking = ({} if makers else {"success": NO_WORLD}) | ({"held_out": reason} if reason else {}) | unsplit
+    worldless = {} if makers else dict.fromkeys(["success", *(["robustness"] if config["robustness"] else [])], NO_WORLD)
+    lacking = worldless | ({"held_out": reason} if reason else {}) | unsplit
     report = Report(metrics={}, not_applicable=lacking)
     console = Console()
     evaluators = make_evaluators(
