@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from tests.fakes import Corridor
 from vla_train import config as configuration
 from vla_train.build import objects
+from vla_train.build.evaluating import _splits
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import UsageError
 from vla_train.sources.dataset import DatasetSource
@@ -91,3 +93,10 @@ def test_a_metric_that_the_run_will_not_measure_is_told_at_the_start():
         choice("evaluation.best=sucess", environment=True)
     with pytest.raises(UsageError, match="held_out/loss"):
         choice("evaluation.best=success", environment=False)
+
+
+def test_a_split_that_was_trained_on_is_no_unseen_one():
+    trained = {"environment": {"split": "pairs"}, "choices": {"environment": "toy"}}
+    splits, reasons = _splits(["templates", "pairs"], trained, [lambda num_envs, split: Corridor(num_envs)])
+    assert list(splits) == ["templates"]
+    assert reasons == {"zero_shot/pairs": "the run was trained on this split"}

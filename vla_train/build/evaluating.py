@@ -115,17 +115,20 @@ def _baseline(config: Config, judged: Judged, stages: Sequence[Stage], settings:
 
 
 def _splits(names: Sequence[str], trained: Config, makers: Sequence[Maker]) -> tuple[dict[str, list[Maker]], dict[str, str]]:
-    """The makers of each held-out split, or why there are none. A split that does not exist is told before anything is played."""
+    """The makers of each held-out split, and why there are none. One that does not exist is told before anything is played."""
     if not names:
         return {}, {}
     if not makers:
         return {}, {"zero_shot": NO_WORLD}
     if "split" not in trained["environment"]:
         return {}, {"zero_shot": f"environment={trained['choices']['environment']} keeps nothing out of training"}
-    splits: dict[str, list[Maker]] = {name: [functools.partial(maker, split=name) for maker in makers] for name in names}
+    own = trained["environment"]["split"]  # has been seen, whatever its name
+    splits: dict[str, list[Maker]] = {
+        name: [functools.partial(maker, split=name) for maker in makers] for name in names if name != own
+    }
     for maker in (maker for split in splits.values() for maker in split):
         maker(1).close()
-    return splits, {}
+    return splits, {f"zero_shot/{own}": "the run was trained on this split"} if own in names else {}
 
 
 def _of_dataset(config: Config, dataset: DemonstrationDataset | None, judged: Judged) -> list[Evaluator]:
