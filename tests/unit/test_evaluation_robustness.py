@@ -97,6 +97,30 @@ def test_what_does_not_apply_says_why():
     assert not report.metrics
 
 
+@pytest.mark.parametrize("world", [Corridor, Shifted])
+def test_every_world_that_is_made_is_closed_again(world):
+    left = []
+
+    class Counted(world):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            left.append(self)
+
+        def close(self):
+            left.remove(self)
+
+    class Stopped(CountingAgent):
+        def act(self, *arguments, **options):
+            raise KeyboardInterrupt
+
+    robustness(Counted)
+    assert not left
+    if world is Shifted:
+        with pytest.raises(KeyboardInterrupt):
+            robustness(Counted, agent=Stopped(chunk=1))
+        assert not left
+
+
 @pytest.mark.parametrize("strengths", [[], [0.0], [1.5], [0.5, -0.1]])
 def test_strengths_that_are_none_are_refused(strengths):
     with pytest.raises(ValueError, match="above 0 and at most 1"):

@@ -5,6 +5,7 @@ Vision-Language-Action Models"); docs/robustness.md says what each axis of the t
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from statistics import mean
@@ -60,23 +61,22 @@ class Robustness:
         results: list[EpisodeResult] = []
         for maker in self._makers:
             environment = maker(1)
+            environment.close()  # it is only asked what can be changed
             if not isinstance(environment, Changeable):
                 return Report({}, not_applicable={NAME: NO_AXES})
             if "success" in environment.not_applicable:
                 return Report({}, not_applicable={NAME: environment.not_applicable["success"]})
-            environment.close()
             axes = environment.robustness_axes
             for axis, strength in [(UNCHANGED, 0.0), *((axis, strength) for axis in axes for strength in self._strengths)]:
                 change = environment.changed(axes[0] if axis == UNCHANGED else axis, strength)
-                results += self._play(agent, maker(self._num_envs, randomization=change), condition(axis, strength))
+                with closing(maker(self._num_envs, randomization=change)) as world:
+                    results += self._play(agent, world, condition(axis, strength))
         return self._report(results, axes)
 
     def _play(self, agent: Any, environment: Environment, name: str) -> list[EpisodeResult]:
         progress = None if self._progress is None else partial(_renamed, self._progress, name)
         test = StageTest(environment, self._seeds, execute=self._execute, ensemble=self._ensemble, progress=progress)
-        results = test.play("plain", agent).results
-        environment.close()
-        return [replace(result, condition=name) for result in results]
+        return [replace(result, condition=name) for result in test.play("plain", agent).results]
 
     def _report(self, results: Sequence[EpisodeResult], axes: Sequence[str]) -> Report:
         stages = list(dict.fromkeys(result.stage for result in results))
