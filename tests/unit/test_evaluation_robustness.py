@@ -184,3 +184,9 @@ def test_the_world_of_a_run_is_replaced_by_what_an_evaluation_names():
 def test_strengths_are_checked_before_anything_is_loaded(words):
     with pytest.raises(UsageError, match="must be list of float > 0 <= 1"):
         composed(words)
+
+
+@pytest.mark.parametrize("words", ["robustness=[0.5]", "zero_shot=[pairs]", "suite=full"])
+def test_a_comparison_does_not_leave_out_silently_what_was_asked_for(words):
+    with pytest.raises(UsageError, match="compare plays the plain episodes alone"):
+        composed(words, "checkpoint=null", "compare=[a,b]")

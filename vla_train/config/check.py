@@ -140,6 +140,8 @@ def _of_evaluation(config: Mapping[str, Any]) -> list[str]:
         )
     if config["compare"] and config["baseline"] is not None:
         found.append("compare and baseline exclude each other: name the baseline among those to compare.")
+    if config["compare"] and (more := [name for name in ("zero_shot", "robustness") if config[name]]):
+        found.append(f"compare plays the plain episodes alone: leave out {' and '.join(more)}, and a suite= that sets it.")
     if config["zero_shot"] and config["split"] is not None:
         found.append("zero_shot and split exclude each other: zero_shot compares with what was trained.")
     if config["zero_shot"] and "plain" not in config["conditions"]:
