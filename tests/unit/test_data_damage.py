@@ -91,7 +91,7 @@ DAMAGES = {
     "a missing file": (lambda folder: (folder / data(2)).unlink(), r"there is no .*episode_000002.parquet"),
     "other actions": (
         column(1, "action.arm", lists(*[(0, 0, 0)] * 4)),
-        r"'action.arm' does not hold 2 numbers in every row, but 2 in episodes 0, 2, 3 in episode 1",
+        r"'action.arm' has 2 numbers in each row, says info.json, but 3 at step 0 of episode 1; 4 rows differ, in episode 1;",
     ),
     "an infinite double": (
         column(1, "action.arm", lists((0, 0), (0, 1e300), (0, 0), (0, 0))),

@@ -1,11 +1,12 @@
 """``compare``: several checkpoints on the same episodes."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
 from vla_train import runtime
-from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, next_folder, open_judged, stages_of, worlds
+from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, closed_by, next_folder, open_judged, stages_of, worlds
 from vla_train.build.objects import Config
 from vla_train.errors import UsageError
 from vla_train.evaluation.comparison import comparison, comparison_metrics, print_comparison
@@ -18,10 +19,15 @@ from vla_train.tracking.console import Console
 
 def compare(config: Config, settings: runtime.Runtime) -> Config:
     """Run ``vla-eval compare=[A,B,...]``: the plain episodes of each checkpoint, in the environment of the first one's run."""
+    with contextlib.ExitStack() as stack:
+        return _compare(config, settings, stack)
+
+
+def _compare(config: Config, settings: runtime.Runtime, stack: contextlib.ExitStack) -> Config:
     policies = [open_judged(path, config, settings.device) for path in config["compare"]]
     names, first = _names(policies), policies[0]
     stages = stages_of(first.trained, config["stage"])
-    makers = worlds(first, stages, changes_of(config), *policies[1:])
+    makers = [closed_by(stack, maker) for maker in worlds(first, stages, changes_of(config), *policies[1:])]
     _check(makers, names[0])
     folder = next_folder(first.run / "evaluations", "compare", config["output"])
     print("\n".join(f"{name}: {each.saved.path}" for name, each in zip(names, policies, strict=True)))

@@ -1,5 +1,6 @@
 """``evaluate``: how good a policy is, and whether it listens."""
 
+import contextlib
 import functools
 import json
 from collections.abc import Sequence
@@ -7,7 +8,7 @@ from pathlib import Path
 
 from vla_train import checkpoint, runtime
 from vla_train.build.comparing import compare
-from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, next_folder, open_judged, stages_of, worlds
+from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, closed_by, next_folder, open_judged, stages_of, worlds
 from vla_train.build.objects import Config, make_data, make_evaluators, open_dataset
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
@@ -38,10 +39,15 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     settings = runtime.start(device=config["device"], threads=config["threads"])
     if config["compare"]:
         return compare(config, settings)
+    with contextlib.ExitStack() as stack:
+        return _evaluate(config, settings, stack)
+
+
+def _evaluate(config: Config, settings: runtime.Runtime, stack: contextlib.ExitStack) -> Config:
     judged = open_judged(config["checkpoint"], config, settings.device)
     saved, trained = judged.saved, judged.trained
     stages = stages_of(trained, config["stage"])
-    makers = worlds(judged, stages, changes_of(config))
+    makers = [closed_by(stack, maker) for maker in worlds(judged, stages, changes_of(config))]
     _check_suite(config, makers)
     baseline = None if config["baseline"] is None else _baseline(config, judged, stages, settings)
     splits, unsplit = _splits(config["zero_shot"], trained, makers)
@@ -51,8 +57,7 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     used = {name: config[name] for name in SETTINGS} | {"execute": judged.execute, "ensemble": judged.ensemble}
     dataset, reason = _dataset(config, trained, saved, judged.agent.processor, stages)
     worldless = {} if makers else dict.fromkeys(["success", *(["robustness"] if config["robustness"] else [])], NO_WORLD)
-    lacking = worldless | ({"held_out": reason} if reason else {}) | unsplit
-    report = Report(metrics={}, not_applicable=lacking)
+    report = Report(metrics={}, not_applicable=worldless | ({"held_out": reason} if reason else {}) | unsplit)
     console = Console()
     evaluators = make_evaluators(
         used | {"conditions": [*used["conditions"], "blind"]},
@@ -83,17 +88,21 @@ def evaluate(config: Config, overrides: Sequence[str]) -> Config:
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
     facts |= {name: config[name] for name in ("suite", "seeds", "baseline", "zero_shot", "robustness")} | used
     facts |= {name: config[name] for name in CHANGES if config[name] is not None}
+    _show(report)
     paths = write_report(folder, report, facts, fps=max(judged.spec.rate, 4.0))  # slower is tiresome
     paths["page"] = write_page(paths["report"], report, [judged.run], max(judged.spec.rate, 4.0))
+    for name, path in paths.items():
+        print(f"{name}: {path}")
+    return {"report": str(paths["report"]), "metrics": report.metrics}
+
+
+def _show(report: Report) -> None:
     print_report(report)
     if "horizon" in report.sections:
         print_horizon(report.sections["horizon"])
     if "robustness" in report.sections:
         print_robustness(report.sections["robustness"])
     print("\n".join(lines(report.sections["diagnostics"])))
-    for name, path in paths.items():
-        print(f"{name}: {path}")
-    return {"report": str(paths["report"]), "metrics": report.metrics}
 
 
 def _check_suite(config: Config, makers: Sequence[Maker]) -> None:

@@ -1,5 +1,6 @@
 """A checkpoint that is to be evaluated, the stages that it is evaluated in, and their worlds."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -77,6 +78,17 @@ def worlds(judged: Judged, stages: Sequence[Stage], changes: Mapping[str, Any], 
             _check_fit(each, changed, judged.trained["choices"]["environment"])
         found.append(changed)
     return found
+
+
+def closed_by(stack: contextlib.ExitStack, maker: Maker) -> Maker:
+    """The maker, whose environments the stack closes: they may have processes."""
+
+    def opened(*args: Any, **changes: Any) -> Environment:
+        environment = maker(*args, **changes)
+        stack.callback(environment.close)
+        return environment
+
+    return opened
 
 
 def _check_fit(judged: Judged, maker: Maker, name: str) -> None:

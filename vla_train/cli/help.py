@@ -57,12 +57,19 @@ vla-eval: measure how often a trained policy succeeds, and whether it listens to
 
 Usage: vla-eval checkpoint=RUN_OR_CHECKPOINT [key=value ...]
 
-It writes report.json, episodes.csv and a video to outputs/<run>/evaluations, and prints a table.
+It writes report.html (one page with everything), report.json, episodes.csv and a video to outputs/<run>/evaluations, and
+prints a table.
 
 Keys (all of them: vla-eval --cfg job):
   checkpoint=outputs/RUN          its last checkpoint; name .../checkpoints/best for the best
+  compare=[outputs/A,outputs/B]   instead: several policies on the same episodes, with the interval of each difference
+  suite=NAME                      what is measured: {suites}; single keys still win
+  baseline=outputs/BLIND          a policy trained with model.language=none, as one more row
   episodes=512  num_envs=128      how many episodes, how many at once
-  conditions=[plain,swapped,foreign,empty,random,chance]
+  conditions=[plain,swapped,foreign,empty,garbage,paraphrase,random,chance]
+  zero_shot=[templates,pairs]     held-out splits of the environment, beside what was seen
+  robustness=[0.25,0.5,1.0]       strengths of a change along each axis of the environment
+  randomization=NAME              {randomizations}; left out: as trained
   seeds=test                      or validation
   split=templates                 a held-out split of the environment
   stage=NAME                      one stage only
@@ -72,6 +79,7 @@ Keys (all of them: vla-eval --cfg job):
 Examples:
   vla-eval checkpoint=outputs/RUN
   vla-eval checkpoint=outputs/RUN/checkpoints/best episodes=128 conditions=[plain,swapped]
+  vla-eval checkpoint=outputs/RUN suite=full baseline=outputs/BLIND
 {more}"""
 
 REPORT = """\
@@ -102,13 +110,18 @@ More:
 """
 
 
-CONFIG_DIR = "  --config-dir DIR      a folder of your own experiment/*.yaml\n"  # vla-eval has no groups, so no experiments
+CONFIG_DIR = (
+    "  --config-dir DIR      a folder of your own experiment/*.yaml\n"  # for vla-train alone: vla-eval has no experiments
+)
 
 
 def text(kind: str) -> str:
     """The help of ``vla-train`` or ``vla-eval``."""
     more = MORE.format(kind=kind, config_dir=CONFIG_DIR if kind == "train" else "")
-    return (TRAIN if kind == "train" else EVAL).format(groups=_groups(), plugins=_plugins(), more=more)
+    if kind == "train":
+        return TRAIN.format(groups=_groups(), plugins=_plugins(), more=more)
+    named = {f"{group}s": ", ".join(folders.choices(group)) for group in ("suite", "randomization")}
+    return EVAL.format(**named, more=more)
 
 
 def _groups() -> str:
