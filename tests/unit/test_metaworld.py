@@ -194,3 +194,14 @@ def test_without_opengl_the_package_to_install_is_named():
     assert "apt-get install libosmesa6" in printed
     printed = without_gl(CODE, MUJOCO_GL="glfw", DISPLAY="")
     assert "said: Meta-World cannot draw with MUJOCO_GL=glfw" in printed, printed
+
+
+def test_a_wrong_way_to_draw_is_answered_with_those_there_are():
+    need_metaworld(draws=False)
+    code = "from vla_train.envs.metaworld import MetaWorldVectorEnv as World; World(1, cameras=[])"
+    printed = without_gl(code, MUJOCO_GL="wrong")
+    assert "UsageError: Meta-World cannot be imported with MUJOCO_GL=wrong" in printed, printed
+    for name, package in {"osmesa": "libosmesa6", "egl": "libegl1", "glfw": "libglfw3"}.items():
+        assert f"MUJOCO_GL={name} (" in printed
+        assert package in printed
+    assert "pip install" not in printed

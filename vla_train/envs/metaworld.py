@@ -5,6 +5,7 @@ of the package ``metaworld``. See docs/metaworld.md for what is observed and how
 """
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -61,8 +62,8 @@ class MetaWorldVectorEnv(RowsVectorEnv[Any]):
         _check(cameras, crop, horizon)
         try:
             from vla_train.envs import metaworld_episode
-        except (ImportError, AttributeError, RuntimeError) as error:  # the last two: MUJOCO_GL names what is not there
-            raise UsageError(f"Meta-World cannot be imported ({error}): pip install 'vla-train[metaworld]'") from error
+        except (ImportError, AttributeError, RuntimeError) as error:
+            raise _not_imported(error) from error
         if cameras:
             metaworld_draw.opengl()  # what is missing is said now
         self._tasks, self.task_groups = tasks, groups_of(tasks)
@@ -107,6 +108,14 @@ class MetaWorldVectorEnv(RowsVectorEnv[Any]):
             "state": np.stack([episode.seen[:4] for episode in self.episodes]).astype(np.float32),
             "instruction": [episode.goal.instruction for episode in self.episodes],
         }
+
+
+def _not_imported(error: Exception) -> UsageError:
+    """MuJoCo reads MUJOCO_GL when it is imported, and fails there if that names no way to draw, or one that is missing."""
+    name = os.environ.get("MUJOCO_GL")
+    if name and not isinstance(error, ModuleNotFoundError):
+        return UsageError(f"Meta-World cannot be imported with MUJOCO_GL={name} ({error}): {metaworld_draw.MENDING}")
+    return UsageError(f"Meta-World cannot be imported ({error}): pip install 'vla-train[metaworld]'")
 
 
 def _check(cameras: Sequence[str], crop: Sequence[float], horizon: int) -> None:

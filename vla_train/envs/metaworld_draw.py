@@ -22,7 +22,10 @@ CAMERAS = ("corner", "corner2", "corner3", "corner4", "topview", "behindGripper"
 UPSIDE_DOWN = {"corner", "corner2", "corner3", "corner4"}  # these hang so: their pictures are turned by 180 degrees
 CORNER2 = (0.75, 0.075, 0.7)  # where the published protocol puts the camera corner2, in metres
 _LIBRARIES = {"egl": "EGL", "osmesa": "OSMesa"}
-_MENDING = "install one that draws without a screen (Debian, Ubuntu: apt-get install libosmesa6) and set MUJOCO_GL=osmesa"
+MENDING = (
+    "set MUJOCO_GL=osmesa (in software; Debian, Ubuntu: apt-get install libosmesa6), MUJOCO_GL=egl (no screen either; "
+    "apt-get install libegl1 libgl1) or MUJOCO_GL=glfw (needs a screen; apt-get install libglfw3)"
+)
 
 
 def gl_name() -> str:
@@ -36,7 +39,7 @@ def gl_name() -> str:
         return "cgl" if sys.platform == "darwin" else "glfw"
     found = [name for name, library in _LIBRARIES.items() if ctypes.util.find_library(library)]
     if not found:
-        raise UsageError(f"Meta-World draws with OpenGL, and this machine has no library for it: {_MENDING}")
+        raise UsageError(f"Meta-World draws with OpenGL, and this machine has no library for it: {MENDING}")
     return found[0]
 
 
@@ -51,7 +54,7 @@ def opengl() -> Any:
         mujoco.MjrContext(mujoco.MjModel.from_xml_string("<mujoco/>"), mujoco.mjtFontScale.mjFONTSCALE_100).free()
     except Exception as error:  # what is missing shows as ImportError, AttributeError, an OpenGL error or a RuntimeError
         reason = f"{type(error).__name__}: {error}" if type(error).__module__ == "builtins" else type(error).__name__
-        raise UsageError(f"Meta-World cannot draw with MUJOCO_GL={name} ({reason}): {_MENDING}") from error
+        raise UsageError(f"Meta-World cannot draw with MUJOCO_GL={name} ({reason}): {MENDING}") from error
     atexit.register(context.free)  # before the library's own end, which would complain
     return context
 
