@@ -117,6 +117,12 @@ def test_more_objects_stand_beside_those_of_the_scene_and_never_more_than_eight(
     np.testing.assert_array_equal(counts[1], np.minimum(counts[0] + 2, 8))
 
 
+def test_a_strength_that_leaves_no_whole_number_of_objects_adds_none_of_them():
+    weak = Randomization(strength=0.7, distractors=(1.0, 1.0))  # 0.7 to 0.7
+    assert weak.slots(3) == 3
+    assert weak.extra(SEEDS).tolist() == [0] * len(SEEDS)
+
+
 @pytest.mark.parametrize("axis", ROBUSTNESS)
 def test_the_middle_of_every_object_stays_in_the_picture(axis):
     look = changed(axis, 1.0).look(np.arange(20_000), 1)
@@ -176,6 +182,8 @@ def test_a_scene_that_was_noted_looks_as_it_did():
         ({"noise": (0.0, 1.0, 2.0)}, "two numbers"),
         ({"texture": (0.0, float("nan"))}, "two numbers"),
         ({"strength": 1.5}, "at most 1"),
+        ({"distractors": (0.0, 1.5)}, r"randomization\.distractors=\[0\.0, 1\.5\].*two whole numbers from 0 to 7"),
+        ({"distractors": (0.6, 0.8)}, "whole numbers"),
     ],
 )
 def test_ranges_that_are_none_are_refused(keys, message):

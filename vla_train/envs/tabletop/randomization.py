@@ -39,6 +39,7 @@ LIMITS: dict[str, tuple[float, float, float]] = {
     "start_turn": (0.0, -90.0, 90.0),
     "start_opening": (1.0, world.DOWN, 1.0),
 }
+WHOLE = {"distractors"}  # counts: fractions are refused
 START_LIMIT = 0.48  # a shifted gripper starts within this
 
 # Robustness is measured along these: what each changes at strength 1. A weaker change has proportionally narrower ranges. Every
@@ -74,7 +75,7 @@ class Randomization:
     texture: Range = (0.0, 0.0)  # share by which the table is lighter and darker in a pattern of blotches or stripes
     object_shade: Range = (1.0, 1.0)  # factor on the colour, of each object
     object_size: Range = (1.0, 1.0)  # factor on how large each object is drawn; what can be grasped where stays the same
-    distractors: Range = (0.0, 0.0)  # objects more than the scene has, as far as 8 in all
+    distractors: Range = (0.0, 0.0)  # objects more than the scene has, as far as 8 in all; whole numbers
     start_shift: Range = (0.0, 0.0)  # metres by which the gripper starts elsewhere, in x and in y
     start_turn: Range = (0.0, 0.0)  # degrees counter-clockwise by which it starts turned
     start_opening: Range = (1.0, 1.0)  # its opening at the start
@@ -84,10 +85,9 @@ class Randomization:
             raise UsageError(f"randomization.strength={self.strength}: it must be at least 0 (nothing is changed) and at most 1")
         for axis, (_, least, largest) in LIMITS.items():
             value = tuple(getattr(self, axis))
-            if len(value) != 2 or not least <= value[0] <= value[1] <= largest:
-                raise UsageError(
-                    f"randomization.{axis}={list(value)}: give two numbers from {least:g} to {largest:g}, smaller one first"
-                )
+            ordered = len(value) == 2 and least <= value[0] <= value[1] <= largest
+            if not ordered or (axis in WHOLE and any(end % 1 for end in value)):
+                raise _refused(axis, value)
             object.__setattr__(self, axis, (float(value[0]), float(value[1])))
 
     def range(self, axis: str) -> Range:
@@ -131,8 +131,9 @@ class Randomization:
     def extra(self, seeds: np.ndarray) -> np.ndarray:
         """How many objects more the scenes have, int64 [n]."""
         low, high = self.range("distractors")
-        least = math.ceil(low)
-        return least + counter_integers(seeds, Draw.EXTRA_DISTRACTORS, 1, max(math.floor(high) - least + 1, 1))[:, 0]
+        most = math.floor(high)
+        least = min(math.ceil(low), most)  # a strength may leave no whole number between the two
+        return least + counter_integers(seeds, Draw.EXTRA_DISTRACTORS, 1, most - least + 1)[:, 0]
 
     def move_start(self, state: State) -> None:
         """Have the grippers of fresh scenes start elsewhere, in place."""
@@ -152,6 +153,12 @@ class Randomization:
     def _value(self, axis: str, uniform: np.ndarray) -> np.ndarray:
         low, high = self.range(axis)
         return low + (high - low) * uniform
+
+
+def _refused(axis: str, value: Sequence[float]) -> UsageError:
+    _, least, largest = LIMITS[axis]
+    numbers = "whole numbers" if axis in WHOLE else "numbers"
+    return UsageError(f"randomization.{axis}={list(value)}: give two {numbers} from {least:g} to {largest:g}, smaller one first")
 
 
 def changed(axis: str, strength: float) -> Randomization:
