@@ -85,6 +85,18 @@ def test_what_cannot_be_is_said(keys, words):
         GymVectorEnv(1, **keys)
 
 
+@pytest.mark.parametrize("refused", ["observation_space", "action_space"])
+def test_an_environment_that_is_refused_is_closed(monkeypatch, refused):
+    made = gymnasium.make("CartPole-v1")
+    setattr(made, refused, spaces.Text(3))
+    closed = []
+    monkeypatch.setattr(made, "close", lambda: closed.append(True))
+    monkeypatch.setattr(gymnasium, "make", lambda *args, **kwargs: made)
+    with pytest.raises(UsageError, match=r"Text\("):
+        GymVectorEnv(1)
+    assert closed == [True]
+
+
 def test_it_steps_as_the_library_does():
     ours, theirs = GymVectorEnv(1, env_id="Pendulum-v1"), gymnasium.make("Pendulum-v1")
     seen, _ = ours.reset(seed=[1_000_000_003])

@@ -61,14 +61,18 @@ class GymVectorEnv(RowsVectorEnv[Any]):
         registered = _registered(env_id)
         pixels = observation == "pixels"
         first = _make(env_id, pixels)
-        view = View(env_id, first.observation_space)
+        try:
+            view, action = View(env_id, first.observation_space), action_spec(env_id, first.action_space)
+        except Exception:
+            first.close()
+            raise
         images = {"pixels": ImageSpec(image_size, image_size)} if pixels else view.images
         threshold = registered.reward_threshold if isinstance(success_return, str) else success_return
         io_spec = Spec(
             images=images,
             state_size=0 if pixels else len(view.state_names),
             state_names=() if pixels else view.state_names,
-            action=action_spec(env_id, first.action_space),
+            action=action,
             rate=float(first.metadata.get("render_fps") or 10.0),
             horizon=horizon or registered.max_episode_steps or HORIZON,
             tasks=(env_id,),
@@ -183,5 +187,6 @@ def _make(env_id: str, pixels: bool) -> Any:
     except Exception as error:  # a missing package, a version that is gone: whatever an environment raises
         raise UsageError(f"{env_id} cannot be made here ({type(error).__name__}: {error})") from error
     if pixels and env.render_mode != "rgb_array":
+        env.close()
         raise UsageError(f"{env_id} does not draw itself (render_mode rgb_array): set dataset.observation=state")
     return env
