@@ -116,6 +116,27 @@ def test_stage_and_history_are_what_is_saved():
     assert again.picture().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("losses", [[0.805, 0.825, 0.834], [-1.5, -0.2, 0.1], [math.nan, math.inf, 0.3]])
+def test_the_picture_holds_every_curve(monkeypatch, losses):
+    from matplotlib.figure import Figure
+
+    drawn, save = [], Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **kwargs: drawn.append(self) or save(self, *args, **kwargs))
+    curriculum = Progressive(STAGES)
+    for number in range(1, len(losses) + 1):
+        evaluate(curriculum, 100 * number, "held_out/loss", **dict(zip(STAGES[:number], losses, strict=False)))
+        if number < len(losses):
+            curriculum.advance(100 * number, 100)
+    curriculum.picture()
+    [panel] = drawn[0].axes
+    shown = [value for line in panel.lines for value in line.get_ydata() if math.isfinite(value)]
+    low, high = panel.get_ylim()
+    room = 0.02 * (high - low)
+    assert max(shown) <= high - room, "half a marker and more"
+    assert min(shown) >= low + room or (low, min(shown) >= 0) == (0, True)
+    assert low <= 0.0
+
+
 def test_mixed_draws_from_all_from_the_beginning():
     assert Mixed(STAGES).stage().weights == {"walk": 1.0, "carry": 1.0, "build": 1.0}
     mixed = Mixed(STAGES, [3.0, 1.0, 0.0])

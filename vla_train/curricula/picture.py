@@ -1,6 +1,7 @@
 """The picture of a curriculum: what was measured of each stage over the updates, and when each was trained."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,12 +35,21 @@ def draw(
             panel.set_ylim(-0.03, 1.03)
             panel.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         else:
-            panel.set_ylim(bottom=0)
+            marks = list(thresholds.values()) if name == metric else []
+            panel.set_ylim(*_limits([*marks, *(value for entry in seen for value in entry[name].values())]))
     panels[-1].set_xlabel("update", fontsize=9)
     _legend(figure, colours, len(ends))
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    """The least and largest number on an axis that shows all of these that are finite, with room for their markers, and 0."""
+    finite = [value for value in values if math.isfinite(value)]
+    low, high = min([0.0, *finite]), max([0.0, *finite])
+    room = 0.06 * (high - low) or 1.0
+    return low - room if low < 0 else 0.0, high + room
 
 
 def _bands(panel: Any, ends: Sequence[int], colours: Mapping[str, str]) -> None:
