@@ -35,10 +35,18 @@ def table() -> str:
     newest = {row["experiment"]: (row["config"], row["commit"]) for row in rows}
     for experiment, version in newest.items():
         found = [row for row in rows if row["experiment"] == experiment and (row["config"], row["commit"]) == version]
-        cells = [spread([row["metrics"].get(name) for row in found], 100.0) for name in SHOWN]
         minutes = spread([row["minutes"] for row in found], 1.0)
-        lines.append(f"| `{experiment}` | {len(found)} | {minutes} | " + " | ".join(cells) + " |")
+        for stage in stages(found[0]["metrics"]):
+            cells = [spread([row["metrics"].get(stage + name) for row in found], 100.0) for name in SHOWN]
+            label = f"`{experiment}`, `{stage[:-1]}`" if stage else f"`{experiment}`"
+            lines.append(f"| {label} | {len(found)} | {minutes} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def stages(metrics: dict[str, float]) -> list[str]:
+    """The prefixes under which a report of several stages has each of them; [""] for one of a single stage."""
+    last = "chance/success"
+    return [name.removesuffix(last) for name in metrics if name.endswith(f"/{last}")] or [""]
 
 
 def spread(values: list[float | None], scale: float) -> str:
