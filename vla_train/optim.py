@@ -137,7 +137,14 @@ class Optimizer:
         return {"adamw": self._adamw.state_dict(), "gradient_steps": self.gradient_steps, "gradient_norms": norms}
 
     def load_state_dict(self, state: StateDict) -> None:
+        """Raises ``ValueError`` or ``LookupError`` for the state of another optimizer."""
         self._adamw.load_state_dict(state["adamw"])
+        for parameter in self.parameters:
+            moments = self._adamw.state.get(parameter, {})
+            if moments and {moments[name].shape for name in ("exp_avg", "exp_avg_sq")} != {parameter.shape}:
+                raise ValueError(f"the optimizer's moments of a parameter {list(parameter.shape)} have another shape")
+        if type(state["gradient_steps"]) is not int:
+            raise ValueError(f"the optimizer's gradient steps are {state['gradient_steps']!r}")
         self.gradient_steps = state["gradient_steps"]
         self.gradient_norms = state.get("gradient_norms")  # which older checkpoints lack
 
@@ -181,4 +188,6 @@ class Average:
         return {"updates": self._updates}
 
     def load_state_dict(self, state: StateDict) -> None:
+        if type(state["updates"]) is not int:
+            raise ValueError(f"the average's updates are {state['updates']!r}")
         self._updates = state["updates"]

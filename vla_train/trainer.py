@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -63,6 +64,17 @@ class Counters:
     best: float | None = None
     best_step: int = 0
     stopped_early: bool = False
+
+    @classmethod
+    def restored(cls, saved: Any) -> "Counters":
+        """From their ``vars``. Raises ``ValueError`` for what is none of them, or of another kind."""
+        if odd := set(saved) ^ set(vars(cls())):
+            raise ValueError(f"counters that are missing, or that nobody knows: {', '.join(sorted(map(str, odd)))}")
+        for name, value in saved.items():
+            kinds = {"seconds": (int, float), "best": (int, float, NoneType)}.get(name, (type(getattr(cls, name)),))
+            if type(value) not in kinds or (name != "best" and value < 0):
+                raise ValueError(f"the counter {name} is {value!r}")
+        return cls(**saved)
 
 
 @dataclass(frozen=True)
@@ -123,6 +135,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self.source: Any = None
         self._source_state: StateDict | None = None
+        self._restored_from = ""
         self._env_steps_before = 0  # by the sources of earlier stages
         self._meter = Meter()
         self._rates = Rates(self.counters.step, self.counters.samples)
@@ -143,7 +156,8 @@ class Trainer:
                 self.watcher.began(stage.name)
                 self.source = self.continual.wrap(self.sources(stage))
                 if self._source_state is not None:
-                    self.source.load_state_dict(self._source_state)
+                    with checkpoint.restoring(self._restored_from):
+                        self.source.load_state_dict(self._source_state)
                     self._source_state = None
                 self._env_steps_before = self.counters.env_steps - self.source.env_steps
                 self._fit()
@@ -307,24 +321,29 @@ class Trainer:
         }
 
     def load_state_dict(self, policy: dict[str, torch.Tensor], state: StateDict, where: str) -> None:
-        """Restore a run: ``policy`` are the evaluated weights, ``state`` what ``state_dict`` gave."""
+        """Restore a run: ``policy`` are the evaluated weights, ``state`` what ``state_dict`` gave.
+
+        Raises ``CheckpointError``, which names ``where``, for a state that it never gave.
+        """
+        self._restored_from = where
         checkpoint.load_into(self.average.policy, policy, where)
-        raw = state["paradigm"]
-        if not self.average.on:
-            raw = raw | {f"policy.{name}": value for name, value in policy.items()}
-        checkpoint.load_into(self.paradigm, raw, where)
-        self.paradigm.load_optimizer_state(state["optimizers"])
-        self.average.load_state_dict(state["average"])
-        self.counters = Counters(**state["counters"])
-        self._source_state = state["source"]
-        self.curriculum.load_state_dict(state["curriculum"])
-        self.continual.load_state_dict(state["continual"])
-        self._rates.start(self.counters.step, self.counters.samples)
-        self._meter.load_state_dict(state["meter"])
-        if state.get("watcher"):  # an older checkpoint has none, nor one of a run that nobody watched
-            self.watcher.load_state_dict(state["watcher"])
-        if state.get("report"):
-            metrics, not_applicable = state["report"]
-            self.report = Report(metrics, not_applicable=not_applicable)
-        checkpoint.set_random_state(state["random"])
+        with checkpoint.restoring(where):
+            raw = state["paradigm"]
+            if not self.average.on:
+                raw = raw | {f"policy.{name}": value for name, value in policy.items()}
+            checkpoint.load_into(self.paradigm, raw, where)
+            self.paradigm.load_optimizer_state(state["optimizers"])
+            self.average.load_state_dict(state["average"])
+            self.counters = Counters.restored(state["counters"])
+            self._source_state = state["source"]
+            self.curriculum.load_state_dict(state["curriculum"])
+            self.continual.load_state_dict(state["continual"])
+            self._rates.start(self.counters.step, self.counters.samples)
+            self._meter.load_state_dict(state["meter"])
+            if state.get("watcher"):  # an older checkpoint has none, nor one of a run that nobody watched
+                self.watcher.load_state_dict(state["watcher"])
+            if state.get("report"):
+                metrics, not_applicable = state["report"]
+                self.report = Report(metrics, not_applicable=not_applicable)
+            checkpoint.set_random_state(state["random"])
         self._saved_step = self.counters.step

@@ -116,6 +116,29 @@ def test_stage_and_history_are_what_is_saved():
     assert again.picture().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"stage": 99}, "at stage 99, and its stages are 0 to 2"),
+        ({"stage": "1"}, "'1'"),
+        ({"stage": 2}, "over are"),
+        ({"streak": -1}, "streak is -1"),
+        ({"advances": []}, r"over are \[\]"),
+        ({"seen": [{"step": 100}]}, "success"),
+        ({"seen": [{"step": 100, "success": {"walk": "x"}, "held_out/loss": {}}]}, "'x' where a number belongs"),
+        ({"steak": 1}, "steak"),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(change, words):
+    curriculum = Progressive(STAGES)
+    evaluate(curriculum, 100, walk=0.9)
+    curriculum.advance(100, 100)
+    again = Progressive(STAGES)
+    with pytest.raises((ValueError, TypeError, KeyError), match=words):
+        again.load_state_dict(curriculum.state_dict() | change)
+    assert again.reached() == 1, "as it was"
+
+
 @pytest.mark.parametrize("losses", [[0.805, 0.825, 0.834], [-1.5, -0.2, 0.1], [math.nan, math.inf, 0.3]])
 def test_the_picture_holds_every_curve(monkeypatch, losses):
     from matplotlib.figure import Figure

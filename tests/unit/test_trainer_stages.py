@@ -10,7 +10,7 @@ import torch
 from tests.unit.test_trainer import Counting, make_trainer
 from vla_train import checkpoint, stopping
 from vla_train.curricula import Progressive
-from vla_train.errors import Interrupted
+from vla_train.errors import CheckpointError, Interrupted
 from vla_train.spec import Report
 from vla_train.trainer import Limits
 from vla_train.types import Features
@@ -54,6 +54,59 @@ def staged(run: Path, steps: int = 12, **settings):
 
     trainer.curriculum, trainer.sources, trainer.evaluators = curriculum, Drawing, [evaluator]
     return trainer
+
+
+def altered(state, path, value):
+    """A copy of a nested state with another value at a path; None takes it away."""
+    key, *rest = path
+    changed = dict(state)
+    if rest:
+        changed[key] = altered(state[key], rest, value)
+    elif value is None:
+        del changed[key]
+    else:
+        changed[key] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["curriculum", "stage"], 99, "at stage 99"),
+        *(
+            ([key], None, f"no '{key}'")
+            for key in ("paradigm", "optimizers", "average", "counters", "source", "curriculum", "random")
+        ),
+        (["counters", "step"], None, "missing, or that nobody knows: step"),
+        (["counters", "step"], "4", "counter step is '4'"),
+        (["counters", "stage_step"], -1, "counter stage_step is -1"),
+        (["counters", "best"], True, "counter best is True"),
+        (["counters"], 5, "not iterable"),
+        (["optimizers", "policy"], None, "no 'policy'"),
+        (["optimizers", "policy", "adamw", "state", 0, "exp_avg"], torch.zeros(3), "another shape"),
+        (["optimizers", "policy", "gradient_steps"], "4", "gradient steps are '4'"),
+        (["average", "updates"], "4", "updates are '4'"),
+        (["report"], [1], "unpack"),
+        (["random", "torch"], torch.zeros(3), "not one that this run saved"),
+        (["random", "python"], (), "not one that this run saved"),
+    ],
+    ids=str,
+)
+def test_an_altered_training_state_is_a_checkpoint_error(tmp_path, path, value, words):
+    staged(tmp_path, steps=4).train()
+    saved = checkpoint.read(tmp_path)
+    with pytest.raises(CheckpointError, match=r"checkpoint 4 is not one.*Take another checkpoint.*init=checkpoint 4") as told:
+        staged(tmp_path).load_state_dict(saved.policy(), altered(saved.training(), path, value), "checkpoint 4")
+    assert words in str(told.value)
+
+
+def test_an_altered_place_in_the_data_is_a_checkpoint_error(tmp_path):
+    staged(tmp_path, steps=4).train()
+    saved = checkpoint.read(tmp_path)
+    again = staged(tmp_path)
+    again.load_state_dict(saved.policy(), saved.training() | {"source": {}}, "checkpoint 4")
+    with pytest.raises(CheckpointError, match="no 'count'"):
+        again.train()
 
 
 def rows(run: Path):

@@ -1,13 +1,41 @@
-"""Loading tensors into a module that may not be the one they came from."""
+"""Loading what a checkpoint holds into what may not be what it came from, or where it was altered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from vla_train.errors import CheckpointError
 
 _LISTED = 5
+_NOT_OURS = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+)  # of taking a state that was altered
+
+
+@contextmanager
+def restoring(where: Path | str) -> Iterator[None]:
+    """Around what takes a training state: what it raises for one that was never saved so is a ``CheckpointError``.
+
+    ``where`` names the checkpoint in the message.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _NOT_OURS as error:
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise CheckpointError(
+            f"the training state in {where} is not one that this run saved: {what}. "
+            f"Take another checkpoint, or begin a new run with its weights: init={where}"
+        ) from error
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], where: Path | str) -> None:

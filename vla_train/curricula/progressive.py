@@ -123,4 +123,22 @@ class Progressive:
         return asdict(self.record)
 
     def load_state_dict(self, state: StateDict) -> None:
-        self.record = Record(**state)
+        """Raises ``ValueError`` or ``TypeError`` for what no curriculum of these stages has seen and done."""
+        record = Record(**state)
+        if type(record.stage) is not int or not 0 <= record.stage < len(self._names):
+            raise ValueError(f"the curriculum is at stage {record.stage!r}, and its stages are 0 to {len(self._names) - 1}")
+        if type(record.streak) is not int or record.streak < 0:
+            raise ValueError(f"the curriculum's streak is {record.streak!r}")
+        over = [entry["stage"] for entry in record.advances]
+        if over != self._names[: record.stage]:
+            raise ValueError(f"the curriculum is at stage {record.stage}, and the stages that are over are {over}")
+        for entry in [*record.seen, *record.advances]:
+            _check(entry["step"])
+        for value in (value for entry in record.seen for metric in METRICS.values() for value in entry[metric].values()):
+            _check(value)
+        self.record = record
+
+
+def _check(number: Any) -> None:
+    if type(number) not in (int, float):
+        raise ValueError(f"the curriculum has seen {number!r} where a number belongs")

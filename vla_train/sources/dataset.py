@@ -80,7 +80,9 @@ class DatasetSource:
 
     def load_state_dict(self, state: StateDict) -> None:
         self.close()
-        self._batches = int(state["batches"])
+        if type(state["batches"]) is not int or state["batches"] < 0:
+            raise ValueError(f"the number of batches drawn is {state['batches']!r}")
+        self._batches = state["batches"]
 
     def close(self) -> None:
         """Stop the thread. The source can be used again: it goes on where it was."""
