@@ -51,3 +51,9 @@ def test_pairs_are_of_the_same_stage_and_seed_and_a_crash_is_no_success():
     first = [result(1, "success"), result(2, "success"), result(3, "failure"), result(4, "success"), result(5, "success", "far")]
     second = [result(4, "crash"), result(3, "success"), result(2, "success"), result(5, "success"), result(9, "success")]
     assert paired(first, second) == Pairs(both=1, first=1, second=1, neither=0)
+
+
+def test_near_five_percent_the_exact_test_is_stricter_than_the_interval():
+    pairs = Pairs(both=88, first=24, second=12, neither=4)  # as docs/evaluation.md warns
+    assert pairs.interval()[0] > 0
+    assert pairs.p_value() > 0.05
