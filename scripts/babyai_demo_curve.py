@@ -21,7 +21,7 @@ ROWS = Rows("babyai_demo_curve.jsonl")
 PICTURE = ROOT / "docs" / "pictures" / "babyai_demo_curve.png"
 GOAL = 0.99  # the success that the paper asks for
 
-# Chevalier-Boisvert et al. 2019 (arXiv 1810.08272), data efficiency of imitation learning: demonstrations (99 % interval) to 99 %.
+# Chevalier-Boisvert et al. 2019 (arXiv 1810.08272), data efficiency of imitation learning: demonstrations to 99 % (99 % interval)
 PAPER = {"GoToLocal": (148_500, 193_200), "PickupLoc": (204_300, 241_200), "PutNextLocal": (244_600, 322_700)}
 
 
