@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from vla_train.types import Struct
+if TYPE_CHECKING:  # vla_train.types brings torch, which what only reads data can do without
+    from vla_train.types import Struct
 
 Metrics = dict[str, Any]  # name -> float or 0-d tensor (read by the meter, never with .item() inside an update)
 StateDict = dict[str, Any]  # tensors and JSON values, nested: what safetensors + JSON can hold
@@ -164,7 +165,7 @@ class Report:
         )
 
 
-B_co = TypeVar("B_co", bound=Struct, covariant=True)
+B_co = TypeVar("B_co", bound="Struct", covariant=True)
 
 
 @runtime_checkable
