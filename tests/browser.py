@@ -5,6 +5,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -32,6 +33,7 @@ class Browser:
             pass_fds=(theirs, answers),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(theirs)
         os.close(answers)
@@ -56,8 +58,8 @@ class Browser:
         return answer["result"].get("value")
 
     def close(self) -> None:
-        self._session = ""
-        self._call("Browser.close")
+        """Kill it with all its processes: asked to close, it can spin for minutes on a machine with one core."""
+        os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(timeout=PATIENCE)
         os.close(self._to)
         os.close(self._from)
