@@ -29,7 +29,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.images import decode_image
+from vla_train.data.images import decoded
 from vla_train.data.reader import read_metadata
 from vla_train.data.writer import LeRobotWriter
 from vla_train.envs.tabletop import TabletopVectorEnv
@@ -81,14 +81,13 @@ class Pictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self.bytes)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        picture = np.empty(self.shape, np.uint8)
-        decode_image(self.bytes[index], picture)
+        picture = decoded(self.bytes[index])
         return torch.from_numpy(picture).permute(2, 0, 1).float() / 255, torch.from_numpy(self.actions[index])
 
     def batch(self, indices: np.ndarray) -> torch.Tensor:
         pictures = np.empty((len(indices), *self.shape), np.uint8)
         for picture, index in zip(pictures, indices, strict=True):
-            decode_image(self.bytes[index], picture)
+            picture[:] = decoded(self.bytes[index])
         return torch.from_numpy(pictures).permute(0, 3, 1, 2)
 
 

@@ -68,7 +68,7 @@ def test_an_open_reader_is_not_opened_and_hashed_again(folder, monkeypatch):
         hashed.append(path)
         return content_fingerprint(path)
 
-    monkeypatch.setattr("vla_train.data.lerobot_reader.content_fingerprint", counting)
+    monkeypatch.setattr("vla_train.data.lerobot_table.content_fingerprint", counting)
     processor = toy_processor(folder)
     hashed.clear()
     reader = open_reader(folder)

@@ -107,7 +107,7 @@ def test_a_grey_video(tmp_path):
 
 
 def test_a_block_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr("vla_train.data.lerobot_reader.BLOCK_BYTES", 4 * SIZE * SIZE * 3 + 1)
+    monkeypatch.setattr("vla_train.data.table_reader.BLOCK_BYTES", 4 * SIZE * SIZE * 3 + 1)
     blocks = [len(block["top"]) for block in open_reader(write_v21(tmp_path), ARM).frames(["top"])]
     assert blocks == [4, 4, 4, 3]
 

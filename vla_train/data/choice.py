@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.errors import DataError
@@ -18,13 +18,37 @@ Features = Mapping[str, layout.Feature]
 class Choice:
     """None leaves it to the data: every camera that has files, ``observation.state`` and ``action``. An empty one: nothing.
 
-    ``relative`` are columns of the action that a policy predicts relative to the state.
+    ``relative`` are columns of the action that a policy predicts relative to the state. ``rename`` gives columns and cameras
+    other names, by which everything else then knows them. ``instruction`` stands where the data have none. ``depth_range``:
+    what is near and what is far in depth maps that are not bytes.
     """
 
     cameras: tuple[str, ...] | None = None
     state: tuple[str, ...] | None = None
     action: tuple[str, ...] | None = None
     relative: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
+    instruction: str | None = None
+    depth_range: tuple[float, float] | None = None
+
+
+def renamed(features: Features, rename: Mapping[str, str], folder: object) -> dict[str, str]:
+    """The name of every feature here. A camera may be called by its feature or its short name.
+
+    DataError where there is no such feature, or two would have one name.
+    """
+    cameras = camera_names(features)
+    names = {name: name for name in features}
+    for old, new in rename.items():
+        feature = old if old in features else cameras.get(old)
+        if feature is None:
+            near = difflib.get_close_matches(old, [*features, *cameras], 1)
+            hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(features)}"
+            raise DataError(f"dataset.rename: the dataset at {folder} has no {old!r}.{hint}")
+        names[feature] = new
+    if twice := [new for new in names.values() if list(names.values()).count(new) > 1]:
+        raise DataError(f"dataset.rename: two features of the dataset at {folder} would be called {twice[0]!r}")
+    return names
 
 
 def numeric_columns(features: Features) -> dict[str, int]:
@@ -39,8 +63,10 @@ def numeric_columns(features: Features) -> dict[str, int]:
     }
 
 
-def chosen_columns(features: Features, choice: Choice, folder: object) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns that make up the state, and those of the action.
+def chosen_columns(
+    features: Features, choice: Choice, folder: object, defaults: Mapping[str, tuple[str, ...]] | None = None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns that make up the state, and those of the action; ``defaults`` are the format's own where none was chosen.
 
     DataError where a name is unknown, or where none was chosen and none stands to reason: what there is to choose is listed.
     """
@@ -50,6 +76,8 @@ def chosen_columns(features: Features, choice: Choice, folder: object) -> tuple[
         if chosen is not None:
             problems += [_unknown(name, kind, features, known) for name in chosen if name not in known]
             found[kind] = tuple(chosen)
+        elif defaults and kind in defaults:
+            found[kind] = defaults[kind]
         elif _DEFAULT[kind] in known or (kind == "state" and not others):
             found[kind] = (_DEFAULT[kind],) if _DEFAULT[kind] in known else ()
         else:

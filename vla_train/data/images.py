@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from vla_train.spec import ImageSpec
+
 # Channels -> (conversion before encoding, conversion after decoding); one channel has nothing to swap.
 _SWAPS = {1: None, 3: (cv2.COLOR_RGB2BGR, cv2.COLOR_BGR2RGB), 4: (cv2.COLOR_RGBA2BGRA, cv2.COLOR_BGRA2RGBA)}
 
@@ -18,16 +20,26 @@ def encode_png(frame: np.ndarray) -> bytes:
     return data.tobytes()
 
 
-def decode_image(data: np.ndarray, out: np.ndarray) -> None:
-    """Decode a PNG or JPEG, uint8 [n], into ``out``, uint8 [y, x, c]. ValueError if the bytes do not hold such an image."""
+def decode(data: np.ndarray, image: ImageSpec) -> np.ndarray:
+    """A PNG or JPEG, uint8 [n], as [y, x, c]: uint8, or for a depth map what it was stored in.
+
+    ValueError if the bytes do not hold such a picture as ``image`` declares.
+    """
+    pixels = decoded(data)
+    declared = (image.height, image.width, image.channels)
+    if pixels.shape != declared or (pixels.dtype != np.uint8 and image.kind != "depth"):
+        raise ValueError(f"the image is {pixels.dtype} {list(pixels.shape)}, where uint8 {list(declared)} is declared")
+    return pixels
+
+
+def decoded(data: np.ndarray) -> np.ndarray:
+    """A PNG or JPEG, uint8 [n], as [y, x, c] in RGB order. ValueError if the bytes are no picture."""
     try:
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
     except cv2.error:  # its header claims more pixels than OpenCV makes room for
         image = None
     if image is None:
         raise ValueError("the bytes are not an image")
-    image = image[:, :, None] if image.ndim == 2 else image
-    if image.shape != out.shape or image.dtype != np.uint8:
-        raise ValueError(f"the image is {image.dtype} {list(image.shape)}, where uint8 {list(out.shape)} is declared")
-    swap = _SWAPS[out.shape[2]]
-    out[:] = cv2.cvtColor(image, swap[1]) if swap else image
+    pixels: np.ndarray = image[:, :, None] if image.ndim == 2 else image
+    swap = _SWAPS.get(pixels.shape[2])
+    return np.asarray(cv2.cvtColor(pixels, swap[1])) if swap else pixels

@@ -84,4 +84,15 @@ def image_spec(feature: layout.Feature) -> ImageSpec:
     height, width, channels = feature["shape"]
     if names[0].startswith("channel"):  # some recorders declare [c, y, x]; what is stored is a picture all the same
         channels, height, width = feature["shape"]
+    if _is_depth(feature):  # a video of it may be stored in three channels, all alike
+        return ImageSpec(height=height, width=width, channels=1, kind="depth")
     return ImageSpec(height=height, width=width, channels=channels)
+
+
+def _is_depth(feature: layout.Feature) -> bool:
+    """Whether the feature itself or its ``info`` says so, as LeRobot and our own tables do."""
+    notes = feature.get("info")
+    notes = notes if isinstance(notes, dict) else {}
+    return any(
+        found is True for found in (feature.get("is_depth_map"), notes.get("is_depth_map"), notes.get("video.is_depth_map"))
+    )

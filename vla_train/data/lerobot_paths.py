@@ -2,10 +2,11 @@
 path leads out of the dataset's folder."""
 
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.paths import stays_inside
 from vla_train.errors import DataError
 
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")  # the only fields there are: {video_key}, {episode_index:06d}
@@ -23,10 +24,9 @@ def file_at(folder: Path, info: dict[str, Any], key: str, **values: str | int) -
     if not isinstance(pattern, str):
         raise _wrong(folder, key, pattern)
     relative = _FIELD.sub(fill, pattern)
-    path = PurePosixPath(relative)
-    if path.is_absolute() or ".." in path.parts or "\\" in relative or "\0" in relative or ":" in relative:
+    if not stays_inside(relative):
         raise _wrong(folder, key, pattern)
-    return folder / path
+    return folder / relative
 
 
 def _wrong(folder: Path, key: str, pattern: Any) -> DataError:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from vla_train.data.lerobot_paths import file_at
-from vla_train.data.lerobot_reader import Parts, damaged, integers
+from vla_train.data.lerobot_table import Parts, integers
 from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.records import damaged
 from vla_train.data.videos import Clip, clips_with_files
 from vla_train.errors import DataError
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.lerobot_paths import file_at
-from vla_train.data.lerobot_reader import Parts, damaged, integers
+from vla_train.data.lerobot_table import Parts, integers
 from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.records import damaged
 from vla_train.data.videos import Clip, clips_with_files
 
 _BOOKKEEPING = ("stats/", "data/", "videos/", "meta/")  # columns of meta/episodes that are no facts about an episode

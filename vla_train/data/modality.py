@@ -1,17 +1,19 @@
-"""``meta/modality.json`` of the GR00T flavour: names for parts of columns (``action.arm``: entries 0 to 7 of ``action``)."""
+"""``meta/modality.json`` of the GR00T flavour: names for parts of columns (``action.arm``: entries 0 to 7 of ``action``), for
+cameras, and the column that tells the instruction."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.choice import feature_names, numeric_columns
+from vla_train.data.choice import camera_names, feature_names, numeric_columns
 from vla_train.errors import DataError
 
 FILE = "meta/modality.json"
 _WHOLE = {"state": layout.STATE, "action": layout.ACTION}  # the column meant where none is named
+_LANGUAGE = "task_description"
 
 
 @dataclass(frozen=True)
@@ -23,29 +25,48 @@ class Part:
     end: int
 
 
-def parts_of(folder: Path, features: Mapping[str, layout.Feature]) -> dict[str, Part]:
-    """Part by name (``state.NAME``, ``action.NAME``), but for those that are columns of their own. {} without such a file.
+@dataclass(frozen=True)
+class Names:
+    """``parts`` by name (``state.NAME``, ``action.NAME``); ``cameras``: feature -> what it is called; ``language``: the column of
+    whole numbers that tells each frame's text, where it is another than ``task_index``."""
+
+    parts: dict[str, Part] = field(default_factory=dict)
+    cameras: dict[str, str] = field(default_factory=dict)
+    language: str | None = None
+
+
+def read(folder: Path, features: Mapping[str, layout.Feature]) -> Names:
+    """What the file names, but for parts that are columns of their own. Nothing without such a file.
 
     Raises:
-        DataError: the file cannot be read, or names what the data do not have.
+        DataError: the file cannot be read, or names numbers that the data do not have.
     """
     path = folder / FILE
     if not path.is_file():
-        return {}
+        return Names()
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         named = {f"{kind}.{name}": (kind, entry) for kind in _WHOLE for name, entry in content.get(kind, {}).items()}
-        new = {name: _part(*pair) for name, pair in named.items() if name not in features}
+        parts = {name: _part(*pair) for name, pair in named.items() if name not in features}
+        videos = {f"{entry.get('original_key', name)}": str(name) for name, entry in content.get("video", {}).items()}
+        texts = [
+            str(entry.get("original_key", f"annotation.{name}"))
+            for name, entry in content.get("annotation", {}).items()
+            if name.endswith(_LANGUAGE)
+        ]
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); mend it, or take it away to do without") from None
     sizes = numeric_columns(features)
-    for name, part in new.items():
+    for name, part in parts.items():
         if "/" in name or not 0 <= part.start < part.end <= sizes.get(part.column, 0):
             raise DataError(
                 f"{path}: {name!r} is said to be {part.start} to {part.end} of {part.column!r}, which has "
                 f"{sizes.get(part.column, 0)} numbers; mend it, or take it away to do without"
             )
-    return new
+    usual = camera_names(features)
+    cameras = {feature: name for feature, name in videos.items() if name not in usual and feature in usual.values()}
+    language = next((name for name in texts if features.get(name, {}).get("dtype", "").startswith("int")), "task_index")
+    return Names(parts, cameras, None if language == "task_index" else language)
 
 
 def _part(kind: str, entry: Mapping[str, Any]) -> Part:

@@ -1,34 +1,40 @@
-"""The door to recorded data: finds out which format a folder has, and gives the reader for it."""
+"""The door to recorded data: finds out which format a path has, and gives the reader for it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from vla_train.data import lerobot_v3, lerobot_v21
+from vla_train.data import lerobot
 from vla_train.data.choice import Choice
-from vla_train.data.lerobot_info import read_info
-from vla_train.data.lerobot_reader import LeRobotReader, Parts
 from vla_train.data.records import Columns, DatasetMetadata, Reader
-from vla_train.errors import DataError
+from vla_train.data.table import Table
+from vla_train.data.table_reader import TableReader
 
-__all__ = ["Columns", "DatasetMetadata", "Reader", "open_reader", "read_metadata"]
+__all__ = ["FORMATS", "Columns", "DatasetMetadata", "Reader", "open_reader", "read_metadata"]
 
-LEROBOT_VERSIONS: dict[str, Callable[[Path, dict[str, Any]], Parts]] = {
-    "v3.0": lerobot_v3.parts_of,
-    "v2.1": lerobot_v21.parts_of,
-    "v2.0": lerobot_v21.parts_of,  # its statistics lie elsewhere, and are not read here
+
+@dataclass(frozen=True)
+class Format:
+    """``recognises`` looks at names only; ``open`` reads the table and says what is wrong with it."""
+
+    recognises: Callable[[Path], bool]
+    open: Callable[[Path], Table]
+
+
+FORMATS: dict[str, Format] = {
+    "lerobot": Format(lerobot.recognises, lerobot.open_table),
 }
 
 
-def open_reader(folder: Path, choice: Choice | None = None) -> LeRobotReader:
-    """The reader of the dataset in a folder. DataError if there is none, or none that is known here."""
-    info = read_info(folder)
-    version = str(info["codebase_version"])
-    if version not in LEROBOT_VERSIONS:
-        raise DataError(f"the dataset at {folder} is LeRobot {version}; this program reads {', '.join(LEROBOT_VERSIONS)}")
-    return LeRobotReader(folder, LEROBOT_VERSIONS[version](folder, info), choice or Choice())
+def open_reader(path: Path, choice: Choice | None = None, kind: str | None = None) -> TableReader:
+    """The reader of the dataset at a path, of the format ``kind`` or whichever of ``FORMATS`` recognises it.
+
+    DataError if there is none, or none that is known here.
+    """
+    found = kind or next((name for name, known in FORMATS.items() if known.recognises(path)), "lerobot")
+    return TableReader(FORMATS[found].open(path), choice or Choice())
 
 
-def read_metadata(folder: Path) -> DatasetMetadata:
+def read_metadata(path: Path) -> DatasetMetadata:
     """Spec, instructions and facts of the episodes, without reading a frame."""
-    return open_reader(folder).metadata
+    return open_reader(path).metadata

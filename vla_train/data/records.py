@@ -83,6 +83,11 @@ def place(row: int, starts: np.ndarray, first: int = 0) -> str:
     return f"step {row - int(starts[episode])} of episode {first + episode}"
 
 
+def damaged(path: Path, what: str) -> DataError:
+    """The error for a dataset that contradicts itself."""
+    return DataError(f"the dataset at {path} is damaged or not read here: {what}; fetch or make it again")
+
+
 def require_finite(name: str, values: np.ndarray, starts: np.ndarray, where: str | Path, first: int = 0) -> None:
     """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]."""
     bad = ~np.isfinite(values)

@@ -1,0 +1,32 @@
+"""No path leads out of a dataset's folder: neither one that its files name, nor a link that lies there."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from vla_train.errors import DataError
+
+
+def stays_inside(relative: str) -> bool:
+    """Whether a path that a stranger's file names is relative and climbs nowhere; links are another matter."""
+    path = PurePosixPath(relative)
+    climbs = path.is_absolute() or ".." in path.parts
+    return bool(path.parts) and not climbs and not any(sign in relative for sign in ("\\", "\0", ":"))
+
+
+def refuse_links_out(folder: Path, parts: Sequence[str] = (".",)) -> None:
+    """Raise DataError at the first link below these parts of a folder that leads out of it. The folder may be a link itself."""
+    home = folder.resolve()
+    for part in parts:
+        top = folder / part
+        for path in (top, *_below(top)):
+            if path.is_symlink() and not path.resolve().is_relative_to(home):
+                raise DataError(
+                    f"{path} is a link to {path.resolve()}, outside of the dataset at {folder}: put the file itself there (a "
+                    "download of the Hugging Face hub into a folder of its own, local_dir, has no links)"
+                )
+
+
+def _below(top: Path) -> list[Path]:
+    """Everything below a folder, links themselves and not what they lead to."""
+    return [Path(root, name) for root, folders, files in os.walk(top) for name in (*folders, *files)]

@@ -1,0 +1,57 @@
+"""What a format's file makes of a dataset: named columns of numbers, cameras, episodes and their texts, as one table.
+
+Which of it is used, and what it means to a policy, is for ``TableReader`` to say, the same for every format.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from vla_train.data.lerobot_layout import Feature
+from vla_train.spec import ImageSpec, Spec
+
+Entry = tuple[str, int]  # a number's column as stored, and its place there
+
+
+@runtime_checkable
+class Table(Protocol):
+    """n frames in e episodes, one behind the other. Opening it reads no frame; what is wrong raises DataError with its place."""
+
+    path: Path  # of the folder or the file
+    features: Mapping[str, Feature]  # columns and cameras: dtype (image and video are cameras), shape, names, depth
+    starts: np.ndarray  # int64 [e + 1]
+    rate: float  # steps per second
+    texts: list[str]  # the distinct instructions
+    instructions: list[str]  # of each episode the first
+    episodes: list[dict[str, Any]]  # what was noted of each
+    defaults: Mapping[str, tuple[str, ...]]  # the columns meant by "state" and "action" where none is named
+    aliases: Mapping[str, str]  # names that the data itself gives to its features
+    noted: Spec | None  # that our own writer left
+
+    def fingerprint(self) -> str: ...
+
+    def has_files(self, name: str) -> bool:
+        """Whether a camera that is declared is there."""
+        ...
+
+    def entries(self, name: str) -> list[Entry]:
+        """The numbers that a column consists of: two columns may be parts of one."""
+        ...
+
+    def numbers(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Columns as [n, size] each."""
+        ...
+
+    def text(self) -> np.ndarray:
+        """int64 [n]: which of ``texts`` each frame has."""
+        ...
+
+    def check(self) -> None:
+        """Compare what is declared of rows and times with what is there."""
+        ...
+
+    def pictures(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
+        """A camera's frames in order, [y, x, c]: uint8, or whatever a depth map was recorded in. One array may serve for all."""
+        ...
