@@ -56,6 +56,7 @@ class Spec:
     tasks: tuple[str, ...] = ()
     history: int = 1  # k: observations in the window
     chunk: int = 1  # h: actions predicted at once
+    domains: tuple[str, ...] = ()  # datasets that are learned together, each normalized by its own statistics; (): one
 
     def with_window(self, history: int, chunk: int) -> "Spec":
         return replace(self, history=history, chunk=chunk)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from vla_train.errors import DataError
-from vla_train.models.normalizer import Normalizer
+from vla_train.errors import DataError, UsageError
+from vla_train.models.normalizer import Normalization, Normalizer
 from vla_train.spec import ActionSpec, FeatureStatistics
 
 ACTION = ActionSpec("continuous", 3, (-2.0, 0.0, -1.0), (2.0, 1.0, float("inf")))
@@ -72,3 +72,72 @@ def test_the_fit_travels_with_the_weights():
     fresh.load_state_dict(fitted().state_dict())
     given = torch.tensor([104.0, 5.0])
     assert fresh.state(given).equal(fitted().state(given))
+
+
+FEATURE = FeatureStatistics(
+    100,
+    mean=np.array([2.0, 1.0, 7.0]),
+    std=np.array([2.0, 0.5, 0.0]),
+    min=np.array([-4.0, 0.0, 7.0]),
+    max=np.array([12.0, 10.0, 7.0]),
+    q01=np.array([-2.0, 1.0, 7.0]),
+    q99=np.array([10.0, 1.0, 7.0]),
+)
+
+
+@pytest.mark.parametrize(
+    ("mode", "offset", "scale"),
+    [
+        ("mean_std", [2.0, 1.0, 7.0], [2.0, 1.0, 1.0]),  # of the second a tenth of its range 10, as 0.5 is smaller
+        ("min_max", [4.0, 5.0, 7.0], [8.0, 5.0, 1.0]),
+        ("quantiles", [4.0, 1.0, 7.0], [6.0, 1.0, 1.0]),  # 1 % and 99 % of the second are equal, and it is no constant
+        ("none", [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]),
+    ],
+)
+def test_each_mode_by_hand_and_back(mode, offset, scale):
+    normalizer = Normalizer(0, ActionSpec("continuous", 3))
+    empty = statistics([], [], [], [])
+    normalizer.fit({"state": empty, "action": FEATURE}, modes={"action": [mode] * 3})
+    assert normalizer.action_offset.tolist() == offset
+    assert normalizer.action_scale.tolist() == scale
+    given = torch.tensor([[[12.0, 10.0, 7.0], [-4.0, 0.0, 7.5]]])
+    assert normalizer.action_inverse(normalizer.action(given)).equal(given), "powers and small whole numbers: exact"
+
+
+def test_modes_are_chosen_by_feature_by_column_and_by_number():
+    chosen = Normalization(state="quantiles", columns={"action.grip": "none", "action.arm.1": "min_max"})
+    names = ("action.arm.0", "action.arm.1", "action.grip.0")
+    assert chosen.modes("action", names, 3) == ["mean_std", "min_max", "none"]
+    assert chosen.modes("state", (), 2) == ["quantiles", "quantiles"]
+    chosen.check(names)
+    with pytest.raises(UsageError, match=r"'action.arm.1', which the policy neither sees nor predicts; it has action.grip, "):
+        chosen.check(("action.grip.0",))
+
+
+def test_a_missing_statistic_is_an_error():
+    with pytest.raises(DataError, match=r"no statistics of 'action', .* \(there are \['state'\]\)"):
+        Normalizer(0, ACTION).fit({"state": statistics([], [], [], [])})
+    lacking = FeatureStatistics(1, *[np.zeros(3)] * 4, q01=np.full(3, np.nan), q99=np.zeros(3))
+    with pytest.raises(DataError, match="not finite"):
+        Normalizer(0, ACTION).fit({"state": statistics([], [], [], []), "action": lacking}, modes={"action": ["quantiles"] * 3})
+
+
+def test_each_domain_has_its_own_units():
+    normalizer = Normalizer(1, ActionSpec("continuous", 1), domains=2)
+    for domain, (mean, std) in enumerate([(0.0, 1.0), (10.0, 2.0)]):
+        found = statistics([mean], [std], [mean - std], [mean + std])
+        normalizer.fit({"state": found, "action": found}, domain)
+    rows = torch.tensor([[[4.0]], [[14.0]], [[4.0]]])  # [b, k, s]
+    domain = torch.tensor([0, 1, 1])
+    assert normalizer.state(rows, domain).flatten().tolist() == [4.0, 2.0, -3.0]
+    assert normalizer.action_inverse(normalizer.action(rows, domain), domain).equal(rows)
+    assert normalizer.action_inverse(torch.zeros(2, 3, 1), domain[:2]).tolist() == [[[0.0]] * 3, [[10.0]] * 3]
+
+
+def test_one_domain_keeps_the_shapes_of_older_checkpoints():
+    assert {name: list(value.shape) for name, value in fitted().state_dict().items()} == {
+        "state_offset": [2],
+        "state_scale": [2],
+        "action_offset": [3],
+        "action_scale": [3],
+    }

@@ -127,7 +127,8 @@ def make_policy(config: Config, processor: Processor) -> Policy:
         max_tokens=processor.max_tokens,
     )
     head = make(config["head"], "head", feature_size=encoder.feature_size, action=spec.action, chunk=spec.chunk)
-    return Policy(encoder, head, Normalizer(spec.state_size, spec.action), spec)
+    normalizer = Normalizer(spec.state_size, spec.action, max(1, len(spec.domains)))
+    return Policy(encoder, head, normalizer, spec)
 
 
 def choose_head(config: Config, action: ActionSpec) -> Config:

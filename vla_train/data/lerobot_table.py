@@ -82,7 +82,7 @@ class LeRobotTable:
         return text
 
     def check(self) -> None:
-        """Rows must be whole episodes, one after another, steps counted from 0 as windows are cut by position, in order of time."""
+        """Windows are cut by position: rows must be whole episodes, in order of step (counted from 0) and time."""
         lengths = np.diff(self.starts)
         timed = ["timestamp"] if "timestamp" in self.features else []
         numbers = self.numbers(["episode_index", "frame_index", *timed])

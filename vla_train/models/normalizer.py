@@ -1,26 +1,59 @@
 """Units of the world to units a network likes, and exactly back. Part of the policy, so a checkpoint needs no statistics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from vla_train.errors import DataError
+from vla_train.errors import DataError, UsageError
 from vla_train.spec import ActionSpec, FeatureStatistics
 
 # A feature that seldom moves (a gripper that closes once) has a tiny standard deviation and would outweigh all others in the
 # loss. Its scale is at least this share of its range: values then stay within about +-10.
 SMALLEST_SHARE_OF_RANGE = 0.1
 
+MODES = ("mean_std", "min_max", "quantiles", "none")
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How each feature is brought to units alike: ``mean_std`` (mean 0, standard deviation 1), ``min_max`` (-1 to 1),
+    ``quantiles`` (the 1 % and the 99 % quantile to -1 and 1: what is rarer may lie beyond), or ``none``.
+
+    ``columns`` says otherwise for some of them, by the names of columns or of single numbers.
+    """
+
+    state: str = "mean_std"
+    action: str = "mean_std"
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def modes(self, feature: str, names: Sequence[str], size: int) -> list[str]:
+        """The mode of each of the numbers of "state" or "action"; ``names`` are theirs, if they have any."""
+        default = self.state if feature == "state" else self.action
+        return [self._mode(names[index] if names else "", default) for index in range(size)]
+
+    def _mode(self, name: str, default: str) -> str:
+        return self.columns.get(name) or self.columns.get(name.rpartition(".")[0]) or default
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise UsageError for a column that is neither in the state nor in the action, whose numbers have these names."""
+        known = {*names, *(name.rpartition(".")[0] for name in names)} - {""}
+        if unknown := [name for name in self.columns if name not in known]:
+            raise UsageError(
+                f"normalization.columns names {unknown[0]!r}, which the policy neither sees nor predicts; it has "
+                f"{', '.join(sorted(known)) or 'no names'}"
+            )
+
 
 class Normalizer(nn.Module):
     """x -> (x - offset) / scale, for the state and for continuous actions; discrete actions pass unchanged.
 
-    Mean and standard deviation rather than minimum and maximum: each action dimension then has a like share in an L1 or L2
-    loss whatever its range, and the first predictions (zero) are the mean action. Without ``fit`` actions are scaled by
-    their bounds to [-1, 1] and the state stays as it is.
+    By default mean and standard deviation rather than minimum and maximum: each action dimension then has a like share in an
+    L1 or L2 loss whatever its range, and the first predictions (zero) are the mean action. Without ``fit`` actions are scaled by
+    their bounds to [-1, 1] and the state stays as it is. With ``domains`` > 1 each has an offset and a scale of its own.
     """
 
     state_offset: Tensor
@@ -28,42 +61,89 @@ class Normalizer(nn.Module):
     action_offset: Tensor
     action_scale: Tensor
 
-    def __init__(self, state_size: int, action: ActionSpec) -> None:
+    def __init__(self, state_size: int, action: ActionSpec, domains: int = 1) -> None:
         super().__init__()
         low = torch.tensor(action.low or (-1.0,) * action.size)
         high = torch.tensor(action.high or (1.0,) * action.size)
         bounded = torch.isfinite(low) & torch.isfinite(high) & (high > low)
         self.discrete = action.kind == "discrete"
-        self.register_buffer("state_offset", torch.zeros(state_size))
-        self.register_buffer("state_scale", torch.ones(state_size))
-        self.register_buffer("action_offset", torch.where(bounded, (low + high) / 2, 0.0))
-        self.register_buffer("action_scale", torch.where(bounded, (high - low) / 2, 1.0))
+        self.domains = domains
+        start = {
+            "state_offset": torch.zeros(state_size),
+            "state_scale": torch.ones(state_size),
+            "action_offset": torch.where(bounded, (low + high) / 2, 0.0),
+            "action_scale": torch.where(bounded, (high - low) / 2, 1.0),
+        }
+        for name, value in start.items():  # [s] and [a]; with several domains [d, s] and [d, a]
+            self.register_buffer(name, value if domains == 1 else value.repeat(domains, 1))
 
-    def fit(self, statistics: Mapping[str, FeatureStatistics]) -> None:
-        """Take offsets and scales from the statistics of "state" and "action", or "relative_action" if there are such.
+    def fit(
+        self,
+        statistics: Mapping[str, FeatureStatistics],
+        domain: int = 0,
+        modes: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        """Take a domain's offsets and scales from the statistics of "state" and "action", or "relative_action" if there are such.
 
-        Raises DataError if they are not finite.
+        ``modes`` by feature, one for each number (default: mean_std). Raises DataError if statistics are missing, of another size
+        or not finite.
         """
-        self._set("state", statistics["state"])
+        chosen = {"state": "state"}
         if not self.discrete:
-            self._set("action", statistics.get("relative_action", statistics["action"]))
+            chosen["action"] = "relative_action" if "relative_action" in statistics else "action"
+        for feature, name in chosen.items():
+            if name not in statistics:
+                raise DataError(
+                    f"there are no statistics of {name!r}, by which a policy is normalized (there are {[*statistics]})"
+                )
+            self._set(feature, statistics[name], domain, (modes or {}).get(feature))
 
-    def _set(self, name: str, feature: FeatureStatistics) -> None:
-        offset, scale = self.get_buffer(f"{name}_offset"), self.get_buffer(f"{name}_scale")
-        if feature.mean.shape != tuple(offset.shape):
-            raise DataError(f"{name} statistics have {feature.mean.size} features, the Spec says {offset.numel()}: they differ")
-        if not (np.isfinite(feature.mean).all() and np.isfinite(feature.std).all()):
-            raise DataError(f"{name} statistics are not finite: the data hold NaN or infinite values; remove those episodes")
-        spread = np.maximum(feature.std, SMALLEST_SHARE_OF_RANGE * (feature.max - feature.min))
-        constant = spread <= 1e-6 * np.maximum(1.0, np.abs(feature.mean))
-        offset.copy_(torch.from_numpy(feature.mean))
-        scale.copy_(torch.from_numpy(np.where(constant, 1.0, spread)))
+    def _set(self, name: str, feature: FeatureStatistics, domain: int, modes: Sequence[str] | None) -> None:
+        offset, scale = (self._of(self.get_buffer(f"{name}_{part}"), domain) for part in ("offset", "scale"))
+        wanted = modes or ["mean_std"] * offset.numel()
+        shift, spread = np.zeros(offset.numel()), np.ones(offset.numel())
+        for mode in set(wanted) - {"none"}:
+            its = np.array([other == mode for other in wanted])
+            found_shift, found_spread = _affine(name, feature, mode, offset.numel())
+            shift[its], spread[its] = found_shift[its], found_spread[its]
+        offset.copy_(torch.from_numpy(shift))
+        scale.copy_(torch.from_numpy(spread))
 
-    def state(self, value: Float[Tensor, "*b s"]) -> Float[Tensor, "*b s"]:
-        return (value - self.state_offset) / self.state_scale
+    def _of(self, buffer: Tensor, domain: int) -> Tensor:
+        return buffer if self.domains == 1 else buffer[domain]
 
-    def action(self, value: Float[Tensor, "*b a"]) -> Float[Tensor, "*b a"]:
-        return (value - self.action_offset) / self.action_scale
+    # ``value`` is [*b, k, s] or [*b, h, a] where ``domain`` [*b] says whose each row is.
 
-    def action_inverse(self, value: Float[Tensor, "*b a"]) -> Float[Tensor, "*b a"]:
-        return value * self.action_scale + self.action_offset
+    def state(self, value: Float[Tensor, "*n s"], domain: Int[Tensor, "*b"] | None = None) -> Float[Tensor, "*n s"]:
+        offset, scale = self._for(domain, self.state_offset, self.state_scale)
+        return (value - offset) / scale
+
+    def action(self, value: Float[Tensor, "*n a"], domain: Int[Tensor, "*b"] | None = None) -> Float[Tensor, "*n a"]:
+        offset, scale = self._for(domain, self.action_offset, self.action_scale)
+        return (value - offset) / scale
+
+    def action_inverse(self, value: Float[Tensor, "*n a"], domain: Int[Tensor, "*b"] | None = None) -> Float[Tensor, "*n a"]:
+        offset, scale = self._for(domain, self.action_offset, self.action_scale)
+        return value * scale + offset
+
+    def _for(self, domain: Tensor | None, *buffers: Tensor) -> list[Tensor]:
+        """Each row's offset and scale; with one domain the same for all."""
+        if self.domains == 1 or domain is None:
+            return [self._of(buffer, 0) for buffer in buffers]
+        return [buffer[domain].unsqueeze(-2) for buffer in buffers]
+
+
+def _affine(name: str, feature: FeatureStatistics, mode: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offset and scale, float64 [size] each, by which a mode brings a feature to units alike; a constant one keeps its units."""
+    low, high = (feature.q01, feature.q99) if mode == "quantiles" else (feature.min, feature.max)
+    needed = (
+        (feature.mean, feature.std, feature.min, feature.max) if mode == "mean_std" else (low, high, feature.min, feature.max)
+    )
+    if any(values.shape != (size,) for values in needed):
+        raise DataError(f"{name} statistics have {needed[0].size} features, the Spec says {size}: they differ")
+    if not all(np.isfinite(values).all() for values in needed):
+        raise DataError(f"{name} statistics are not finite: the data hold NaN or infinite values; remove those episodes")
+    offset, spread = (feature.mean, feature.std) if mode == "mean_std" else ((low + high) / 2, (high - low) / 2)
+    spread = np.maximum(spread, SMALLEST_SHARE_OF_RANGE * (feature.max - feature.min))
+    constant = spread <= 1e-6 * np.maximum(1.0, np.abs(offset))
+    return offset, np.where(constant, 1.0, spread)

@@ -60,7 +60,8 @@ class Policy(nn.Module):
         return hasattr(self.head, "distribution")
 
     def encode(self, observation: Observation) -> Features:
-        return self.encoder(replace(observation, state=self.normalizer.state(observation.state)))  # type: ignore[no-any-return]
+        state = self.normalizer.state(observation.state, observation.domain)
+        return self.encoder(replace(observation, state=state))  # type: ignore[no-any-return]
 
     def distribution(self, features: Features) -> Distribution:
         """Over chunks [h, a] in the head's units: normalized for continuous actions, numbers for discrete ones.
@@ -76,7 +77,7 @@ class Policy(nn.Module):
         fused = self.encode(batch.observation).fused
         action = batch.action
         if not self.discrete:
-            action = self.normalizer.action(action - self.origin(batch.observation))
+            action = self.normalizer.action(action - self.origin(batch.observation), batch.observation.domain)
         return self.head.loss(fused, action, batch.valid)  # type: ignore[no-any-return]
 
     def act(self, observation: Observation, *, explore: bool = False) -> Num[Tensor, "*b h a"]:
@@ -88,7 +89,7 @@ class Policy(nn.Module):
         chosen: Tensor = self.head.act(self.encode(observation).fused, explore)
         if self.discrete:
             return chosen
-        action = self.normalizer.action_inverse(chosen) + self.origin(observation)
+        action = self.normalizer.action_inverse(chosen, observation.domain) + self.origin(observation)
         return action if explore else action.clamp(self.low, self.high)
 
     def origin(self, observation: Observation) -> Float[Tensor, "*b 1 a"] | Float[Tensor, ""]:
