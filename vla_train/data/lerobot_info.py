@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def _check_feature(path: Path, name: str, feature: Any) -> None:
         )
     if not isinstance(feature.get("names"), list | dict | None):
         raise DataError(f"{path}: the names of feature {name!r} are {feature['names']!r}, which is no list")
+
+
+def unfinished(info: Mapping[str, Any]) -> dict[str, int] | None:
+    """How many files of ``data`` and ``episodes`` are whole, if the dataset is being written, or its writer was killed."""
+    ours = info.get(layout.OURS)
+    counted = ours.get(layout.UNFINISHED) if isinstance(ours, dict) else None
+    if not isinstance(counted, dict) or any(type(counted.get(key)) is not int for key in ("data", "episodes")):
+        return None
+    return counted
 
 
 def spec_of(info: dict[str, Any], folder: Path) -> Spec | None:

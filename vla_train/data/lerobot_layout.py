@@ -1,10 +1,11 @@
 """Names, paths and column types of LeRobotDataset v3.0, shared by its writer and its reader."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
-from vla_train.spec import Spec
+from vla_train.spec import ImageSpec, Spec
 
 VERSION = "v3.0"
 CHUNK_SIZE = 1000  # files per folder
@@ -13,16 +14,23 @@ VIDEO_MEGABYTES = 200
 
 INFO, STATS, TASKS = "meta/info.json", "meta/stats.json", "meta/tasks.parquet"
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
+DATA_FILES, EPISODE_FILES = "data/*/*.parquet", "meta/episodes/*/*.parquet"  # the same as patterns
 
 IMAGE, STATE, ACTION = "observation.images.", "observation.state", "action"
 REWARD, DONE, SUCCESS = "next.reward", "next.done", "next.success"
 TERMINATED, TRUNCATED = "next.terminated", "next.truncated"
 OURS = "vla_train"  # where info.json keeps the Spec and how the data came to be
+UNFINISHED = "unfinished"  # under OURS while a dataset is written: how many of its files are whole
 
 Feature = dict[str, Any]
 
-_TYPES = {"float32": pa.float32(), "int64": pa.int64(), "bool": pa.bool_()}
+NUMBERS = {
+    **{f"float{bits}": pa.from_numpy_dtype(f"float{bits}") for bits in (16, 32, 64)},
+    **{f"{sign}int{bits}": pa.from_numpy_dtype(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "bool": pa.bool_(),
+}
 _IMAGE_TYPE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -41,10 +49,7 @@ INDEX_FEATURES = {
 
 def features_of(spec: Spec) -> dict[str, Feature]:
     """The ``features`` of info.json for data that follows a Spec. A state of size 0 has no column."""
-    features: dict[str, Feature] = {}
-    for camera, image in spec.images.items():
-        shape = [image.height, image.width, image.channels]
-        features[IMAGE + camera] = {"dtype": "image", "shape": shape, "names": ["height", "width", "channels"]}
+    features = {IMAGE + camera: picture_feature(image) for camera, image in spec.images.items()}
     if spec.state_size:
         names = list(spec.state_names) or None
         features[STATE] = {"dtype": "float32", "shape": [spec.state_size], "names": names}
@@ -55,9 +60,43 @@ def features_of(spec: Spec) -> dict[str, Feature]:
     return features | INDEX_FEATURES
 
 
+def picture_feature(image: ImageSpec) -> Feature:
+    """A camera whose pictures lie in parquet."""
+    return {"dtype": "image", "shape": [image.height, image.width, image.channels], "names": ["height", "width", "channels"]}
+
+
+def video_feature(picture: Feature, rate: int | float, codec: str) -> Feature:
+    """The same camera as video. ``codec`` as FFmpeg names it: h264, av1."""
+    height, width, channels = picture["shape"]
+    info = {
+        "height": height,
+        "width": width,
+        "codec": codec,
+        "pix_fmt": "yuv420p",
+        "is_depth_map": False,
+        "fps": whole_or_fraction(rate),
+    }
+    told = {f"video.{key}": value for key, value in info.items()} | {"video.channels": channels, "has_audio": False}
+    return picture | {"dtype": "video", "info": told}
+
+
+def is_picture(feature: Feature) -> bool:
+    return feature["dtype"] in ("image", "video")
+
+
+def stored_in_parquet(features: Mapping[str, Feature]) -> dict[str, Feature]:
+    """Those that are columns of the data files."""
+    return {name: feature for name, feature in features.items() if feature["dtype"] != "video"}
+
+
+def whole_or_fraction(rate: int | float) -> int | float:
+    """A rate as info.json has it: 10 rather than 10.0."""
+    return int(rate) if float(rate).is_integer() else rate
+
+
 def arrow_type(feature: Feature) -> pa.DataType:
     """The parquet column of a feature: a struct for an image, a scalar for shape [1], else a list of fixed length."""
     if feature["dtype"] == "image":
         return _IMAGE_TYPE
-    scalar = _TYPES[feature["dtype"]]
+    scalar = NUMBERS[feature["dtype"]]
     return scalar if feature["shape"] == [1] else pa.list_(scalar, feature["shape"][0])

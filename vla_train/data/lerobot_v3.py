@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.lerobot_info import unfinished
 from vla_train.data.lerobot_paths import file_at
 from vla_train.data.lerobot_table import Parts, integers
 from vla_train.data.parquet_tables import ParquetTables
@@ -18,13 +19,14 @@ _BOOKKEEPING = ("stats/", "data/", "videos/", "meta/")  # columns of meta/episod
 
 def parts_of(folder: Path, info: dict[str, Any]) -> Parts:
     """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers."""
-    noted = ParquetTables.matching(folder, "meta/episodes/*/*.parquet")
+    whole = unfinished(info) or {}  # of a dataset that is being written only what info.json counts
+    noted = ParquetTables.matching(folder, layout.EPISODE_FILES, whole.get("episodes"))
     episodes = noted.rows(leave_out=_BOOKKEEPING)
     if integers(episodes, "episode_index") != list(range(len(episodes))):
         raise damaged(folder, "meta/episodes needs a row for every episode_index from 0 on, in their order")
     return Parts(
         info=info,
-        tables=ParquetTables.matching(folder, "data/*/*.parquet"),
+        tables=ParquetTables.matching(folder, layout.DATA_FILES, whole.get("data")),
         texts=_texts(folder),
         episodes=episodes,
         clips=partial(_clips, folder, info, noted),

@@ -34,9 +34,9 @@ class ParquetTables:
         self.names: set[str] = set.intersection(*(names for _, names in footers))
 
     @classmethod
-    def matching(cls, folder: Path, pattern: str) -> "ParquetTables":
-        """The files of a folder that match, in the order of their names."""
-        files = sorted(folder.glob(pattern))
+    def matching(cls, folder: Path, pattern: str, count: int | None = None) -> "ParquetTables":
+        """The files of a folder that match, in the order of their names; of these the first ``count``, if one is given."""
+        files = sorted(folder.glob(pattern))[:count]
         if not files:
             raise DataError(f"the dataset at {folder} is not complete: it has no file {pattern}; fetch or make it again")
         return cls(files)

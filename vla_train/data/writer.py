@@ -1,34 +1,30 @@
-"""Writes a LeRobotDataset v3.0 with its images as PNG inside parquet: nothing is lost, and any LeRobot reader can open it.
+"""Writes what follows a Spec as a LeRobotDataset v3.0: pictures without loss as PNG inside parquet, or as video.
 
-Layout: https://huggingface.co/docs/lerobot/lerobot-dataset-v3. What LeRobot has no place for stands where its readers do not
-look: our Spec under ``vla_train`` in info.json, the facts of each episode as further columns of meta/episodes.
+What LeRobot has no place for stands where its readers do not look: our Spec under ``vla_train`` in info.json, the facts of each
+episode as further columns of meta/episodes.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_files import DataFiles
-from vla_train.data.records import episode_starts, require_finite
-from vla_train.data.statistics import Described, PixelStatistics, describe, describe_columns
+from vla_train.data.episode_writer import EpisodeWriter
+from vla_train.data.lerobot_info import read_info, spec_of
 from vla_train.spec import Spec
-
-SAMPLED_FRAMES = 8  # of each episode, evenly spread, for the statistics of its images
 
 _RESERVED = {"episode_index", "tasks", "task", "length", "dataset_from_index", "dataset_to_index"}
 
 
 class LeRobotWriter:
-    """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is no info.json, so no dataset.
+    """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is what was committed; by default nothing.
 
-    ``folder`` may hold no dataset yet. ``extra`` (JSON values) is noted beside the Spec in info.json: how the data came to be.
-    A data file ends with the episode that fills ``file_megabytes``.
+    ``extra`` (JSON values) is noted beside the Spec in info.json: how the data came to be. ``video`` (h264, av1) encodes the
+    cameras of kind colour. The other options are those of ``EpisodeWriter``: ``append``, ``commit_every``, sizes of files.
     """
 
     def __init__(
@@ -38,19 +34,26 @@ class LeRobotWriter:
         robot_type: str,
         extra: Mapping[str, Any] | None = None,
         *,
-        file_megabytes: int | float = layout.DATA_MEGABYTES,
+        video: str | None = None,
+        append: bool = False,
+        **options: Any,
     ):
-        if (folder / layout.INFO).exists():
-            raise ValueError(f"{folder} already holds a dataset; give another folder")
-        self.folder, self.spec, self.robot_type, self.extra = folder, spec, robot_type, dict(extra or {})
+        noted = spec_of(read_info(folder), folder) if append and (folder / layout.INFO).exists() else None
+        if noted is not None:  # episodes of other kinds and lengths may join
+            tasks = tuple(dict.fromkeys((*noted.tasks, *spec.tasks)))
+            spec = replace(spec, tasks=tasks, horizon=max(noted.horizon, spec.horizon))
+        self.folder, self.spec, self.extra = folder, spec, dict(extra or {})
         self.features = layout.features_of(spec)
-        self._file_megabytes = file_megabytes
-        self._files = DataFiles(folder, self.features, file_megabytes)
-        self._texts: dict[str, int] = {}
-        self._episodes: list[dict[str, Any]] = []
-        self._num_frames = 0
-        self._pixels = {layout.IMAGE + camera: PixelStatistics(image.channels) for camera, image in spec.images.items()}
-        self._numbers: dict[str, list[np.ndarray]] = {}
+        filmed = [camera for camera, image in spec.images.items() if video and image.kind == "colour"]
+        for name in (layout.IMAGE + camera for camera in filmed):
+            self.features[name] = layout.video_feature(self.features[name], spec.rate, str(video))
+        head = {"fps": layout.whole_or_fraction(spec.rate), "robot_type": robot_type, layout.OURS: self._ours()}
+        self._episodes = EpisodeWriter(folder, self.features, head, append=append, codec=video or "", **options)
+
+    @property
+    def num_episodes(self) -> int:
+        """How many episodes there are, with those that were there before."""
+        return self._episodes.meta.num_episodes
 
     def add_episode(
         self,
@@ -79,34 +82,21 @@ class LeRobotWriter:
         given |= {layout.ACTION: action, layout.REWARD: reward, layout.DONE: done}
         given |= {layout.TERMINATED: terminated, layout.TRUNCATED: truncated}
         given[layout.SUCCESS] = (steps == len(steps) - 1) & (facts.get("outcome") == "success")
-        given |= {"timestamp": steps / self.spec.rate, "frame_index": steps, "index": self._num_frames + steps}
-        given["episode_index"] = np.full(len(steps), len(self._episodes))
-        given["task_index"] = np.full(len(steps), self._texts.setdefault(instruction, len(self._texts)))
-        pixels = {layout.IMAGE + camera: frames for camera, frames in images.items()}
-        numbers = self._checked(given, pixels, len(steps))
-        file = self._files.add(numbers | pixels)
-        statistics = describe_columns(numbers) | self._describe_images(pixels)
-        self._note(file, len(steps), facts | {"task": task, "tasks": [instruction]}, statistics)
-        for name, values in numbers.items():
-            self._numbers.setdefault(name, []).append(values)
+        pictures = {layout.IMAGE + camera: frames for camera, frames in images.items()}
+        self._episodes.add(given, [pictures], [instruction] * len(steps), facts | {"task": task})
+
+    def commit(self) -> None:
+        """What was added is part of the dataset from here on, whatever becomes of this process."""
+        self._episodes.meta.head[layout.OURS] |= self._ours()
+        self._episodes.commit()
 
     def finish(self) -> Path:
-        """Close the files and write ``meta/``, info.json last. Returns the folder."""
-        if not self._episodes:
-            raise ValueError(f"no episode was written to {self.folder}")
-        self._files.close()
-        path = self.folder / layout.EPISODES_PATH.format(chunk_index=0, file_index=0)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        names = list(dict.fromkeys(name for row in self._episodes for name in row))
-        pq.write_table(pa.table({name: [row.get(name) for row in self._episodes] for name in names}), path)
-        pq.write_table(_tasks_table(list(self._texts)), self.folder / layout.TASKS)
-        whole = {name: describe(np.concatenate(parts).reshape(self._num_frames, -1)) for name, parts in self._numbers.items()}
-        whole |= {name: pixels.describe() for name, pixels in self._pixels.items()}
-        self._write_json(
-            layout.STATS, {name: {key: value.tolist() for key, value in found.items()} for name, found in whole.items()}
-        )
-        self._write_json(layout.INFO, self._info())
-        return self.folder
+        """Close the files and write the rest of ``meta/``, info.json last. Returns the folder."""
+        self._episodes.meta.head[layout.OURS] |= self._ours()
+        return self._episodes.finish()
+
+    def _ours(self) -> dict[str, Any]:
+        return {"spec": json.loads(self.spec.to_json()), **self.extra}
 
     def _check_facts(self, length: int, task: str, facts: Mapping[str, Any]) -> None:
         if length == 0:
@@ -115,76 +105,3 @@ class LeRobotWriter:
             raise ValueError(f"task {task!r} is none of the Spec's {list(self.spec.tasks)}")
         if wrong := sorted(key for key in facts if key in _RESERVED or "/" in key):
             raise ValueError(f"metadata may not be called {wrong}: these names have a meaning in meta/episodes")
-
-    def _checked(self, given: Mapping[str, Any], pixels: Mapping[str, np.ndarray], length: int) -> dict[str, np.ndarray]:
-        """The numeric columns in the types that are stored, each [t, d]; ValueError at a wrong shape, DataError at a NaN."""
-        if set(given) | set(pixels) != set(self.features):
-            raise ValueError(f"the episode has {sorted([*given, *pixels])}, the Spec {sorted(self.features)}")
-        numbers = {}
-        for name, feature in self.features.items():
-            values = pixels[name] if name in pixels else np.array(given[name], dtype=feature["dtype"])  # a copy: we keep it
-            if values.shape == (length,) and feature["shape"] == [1]:
-                values = values[:, None]
-            if values.shape != (length, *feature["shape"]):
-                raise ValueError(f"{name} has shape {list(values.shape)}, not {[length, *feature['shape']]}")
-            if name not in pixels:
-                require_finite(name, values, episode_starts([length]), "what is to be written", len(self._episodes))
-                numbers[name] = values
-        return numbers
-
-    def _describe_images(self, pixels: Mapping[str, np.ndarray]) -> dict[str, Described]:
-        found = {}
-        for name, frames in pixels.items():
-            sample = PixelStatistics(frames.shape[-1])
-            sample.add(frames[np.unique(np.linspace(0, len(frames) - 1, SAMPLED_FRAMES).round().astype(int))])
-            self._pixels[name].merge(sample)
-            found[name] = sample.describe()
-        return found
-
-    def _note(self, file: int, length: int, facts: dict[str, Any], statistics: Mapping[str, Described]) -> None:
-        row = facts | {"episode_index": len(self._episodes), "length": length}
-        row |= {"data/chunk_index": file // layout.CHUNK_SIZE, "data/file_index": file % layout.CHUNK_SIZE}
-        row |= {"dataset_from_index": self._num_frames, "dataset_to_index": self._num_frames + length}
-        row |= {f"stats/{name}/{key}": value.tolist() for name, found in statistics.items() for key, value in found.items()}
-        row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
-        self._episodes.append(row)
-        self._num_frames += length
-
-    def _info(self) -> dict[str, Any]:
-        return {
-            "codebase_version": layout.VERSION,
-            "robot_type": self.robot_type,
-            "total_episodes": len(self._episodes),
-            "total_frames": self._num_frames,
-            "total_tasks": len(self._texts),
-            "chunks_size": layout.CHUNK_SIZE,
-            "data_files_size_in_mb": self._file_megabytes,
-            "video_files_size_in_mb": layout.VIDEO_MEGABYTES,
-            "fps": int(self.spec.rate) if float(self.spec.rate).is_integer() else self.spec.rate,
-            "splits": {"train": f"0:{len(self._episodes)}"},
-            "data_path": layout.DATA_PATH,
-            "video_path": None,
-            "features": self.features,
-            layout.OURS: {"spec": json.loads(self.spec.to_json()), **self.extra},
-        }
-
-    def _write_json(self, name: str, value: Any) -> None:
-        (self.folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _tasks_table(texts: list[str]) -> pa.Table:
-    """The instructions as a pandas index would be stored, since LeRobot looks tasks up by it."""
-    columns = [
-        {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None},
-        {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None},
-    ]
-    index = {
-        "name": None,
-        "field_name": None,
-        "pandas_type": "unicode",
-        "numpy_type": "object",
-        "metadata": {"encoding": "UTF-8"},
-    }
-    pandas = {"index_columns": ["task"], "column_indexes": [index], "columns": columns, "pandas_version": "2.0.0"}
-    table = pa.table({"task_index": np.arange(len(texts)), "task": texts})
-    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})

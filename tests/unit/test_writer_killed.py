@@ -1,0 +1,117 @@
+"""Real processes that write datasets and are killed: what they committed is there, and can be gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.killed_writer import SPEC, told
+from vla_train.data.reader import open_reader
+from vla_train.data.records import content_fingerprint
+from vla_train.data.writer import LeRobotWriter
+from vla_train.errors import DataError, UsageError
+from vla_train.spec import ActionSpec, Spec
+
+ROOT = Path(__file__).parents[2]
+# Writes episodes into argv[1] for ever, each committed, and says so; the pictures of episode e are all of brightness 10 e + t.
+WRITER = """
+import sys
+from pathlib import Path
+from tests.killed_writer import SPEC, told
+from vla_train.data.writer import LeRobotWriter
+
+writer = LeRobotWriter(Path(sys.argv[1]), SPEC, "toy", video=sys.argv[2] or None, append=True, commit_every=1)
+while True:
+    writer.add_episode(**told(writer.num_episodes))
+    print(writer.num_episodes, flush=True)
+"""
+
+
+def check(folder, at_least):
+    """Every committed episode is there, whole and right. Returns how many there are."""
+    reader = open_reader(folder)
+    columns, count = reader.columns(), reader.metadata.num_episodes
+    assert count >= at_least
+    blocks = list(reader.frames(["top", "depth"]))
+    top, depth = (np.concatenate([block[name] for block in blocks]).mean(axis=(1, 2, 3)) for name in ("top", "depth"))
+    wanted = [told(e) for e in range(count)]
+    np.testing.assert_array_equal(columns.action, np.concatenate([each["action"] for each in wanted]))
+    np.testing.assert_array_equal(depth, np.concatenate([each["images"]["depth"][:, 0, 0, 0] for each in wanted]))
+    np.testing.assert_allclose(top, depth, atol=2)
+    return count
+
+
+@pytest.mark.parametrize("video", ["", "h264"])
+def test_a_killed_writer_leaves_every_whole_episode(tmp_path, video):
+    folder, before = tmp_path / "data", 0
+    for pause in (0.0, 0.013, 0.031):
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+        command = [sys.executable, "-c", WRITER, str(folder), video]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert process.stdout is not None
+        said = [int(process.stdout.readline()) for _ in range(3)]
+        time.sleep(pause)  # somewhere in the next episode
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        assert said[0] == before + 1, "it went on where the one before was killed"
+        before = check(folder, at_least=said[-1])
+    writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True)
+    writer.add_episode(**told(before))
+    writer.finish()
+    assert check(folder, at_least=before + 1) == before + 1
+    assert "unfinished" not in json.loads((folder / "meta/info.json").read_text())["vla_train"]
+    assert not [path.name for path in folder.rglob("*") if path.name.endswith((".partial", ".lock"))]
+
+
+def test_appended_is_as_if_written_at_once(tmp_path):
+    for name, sizes in (("once", [4]), ("twice", [3, 1])):
+        for size in sizes:
+            writer = LeRobotWriter(tmp_path / name, SPEC, "toy", append=True)
+            for _ in range(size):
+                writer.add_episode(**told(writer.num_episodes))
+            writer.finish()
+    once, twice = (open_reader(tmp_path / name) for name in ("once", "twice"))
+    assert once.metadata.episodes == twice.metadata.episodes
+    assert once.metadata.spec == twice.metadata.spec
+    statistics = [json.loads((tmp_path / name / "meta/stats.json").read_text()) for name in ("once", "twice")]
+    assert statistics[0]["action"] == statistics[1]["action"]
+    top = [stats["observation.images.top"] for stats in statistics]
+    for key in ("min", "max", "mean", "std", "count"):
+        np.testing.assert_allclose(top[0][key], top[1][key], rtol=1e-12, err_msg=key)
+    assert check(tmp_path / "twice", 4) == 4
+
+
+def test_other_episodes_are_not_appended(tmp_path):
+    writer = LeRobotWriter(tmp_path, SPEC, "toy")
+    writer.add_episode(**told(0))
+    before = content_fingerprint(writer.finish())
+    other = Spec(SPEC.images, 3, ActionSpec("continuous", 2), tasks=("go",), rate=20.0)
+    with pytest.raises(DataError, match=r"cannot be added .*'observation.state' is .*\[2\]}, not .*\[3\]}; fps is 10, not 20"):
+        LeRobotWriter(tmp_path, other, "toy", append=True)
+    assert content_fingerprint(tmp_path) == before
+
+
+def test_two_writers_at_once_are_one_too_many(tmp_path):
+    writer = LeRobotWriter(tmp_path, SPEC, "toy", append=True)
+    with pytest.raises(UsageError, match="another process is writing"):
+        LeRobotWriter(tmp_path, SPEC, "toy", append=True)
+    writer.add_episode(**told(0))
+    writer.finish()
+
+
+def test_an_episode_that_is_refused_leaves_no_trace(tmp_path):
+    """Its first pictures are in the video already when the last one turns out to have another size."""
+    writer = LeRobotWriter(tmp_path, SPEC, "toy", video="h264")
+    writer.add_episode(**told(0))
+    torn = told(1)
+    with pytest.raises(ValueError, match="has 1 pictures for 2 steps"):
+        writer.add_episode(**torn | {"images": {name: frames[:1] for name, frames in torn["images"].items()}})
+    writer.add_episode(**told(1))
+    assert check(writer.finish(), 2) == 2

@@ -1,0 +1,217 @@
+"""Writes a LeRobotDataset v3.0 with whatever columns and cameras it shall have, episode by episode, so that a kill loses little.
+
+Layout: https://huggingface.co/docs/lerobot/lerobot-dataset-v3. A file has its name from the moment that it is whole, and
+``info.json`` is replaced last. So a writer that is killed leaves a dataset with every episode up to its last ``commit``.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.images import encode_png
+from vla_train.data.lerobot_files import DataFiles
+from vla_train.data.lerobot_meta import Meta, write_json
+from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.records import episode_starts, require_finite
+from vla_train.data.statistics import Described, PixelStatistics, describe, describe_columns
+from vla_train.data.video_files import EncodedVideos, Videos
+from vla_train.errors import UsageError
+
+SAMPLED_FRAMES = 8  # of each episode, evenly spread, for the statistics of its images
+LOCK = ".writing.lock"
+
+
+class EpisodeWriter:
+    """``add`` for each episode, then ``finish``. ``features`` are those of info.json; cameras of dtype "video" become MP4 files.
+
+    ``head`` are further keys of info.json: fps, robot_type, and ours. With ``append`` the folder may hold a dataset of the same
+    features already, whose writer may have been killed. Every ``commit_every`` episodes (0: never before the end) what was added
+    becomes part of the dataset. A data file ends with the episode that fills ``file_megabytes``, a video likewise, and both with
+    each commit. ``videos`` are cameras whose pictures go elsewhere than to our own encoder.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        features: Mapping[str, layout.Feature],
+        head: Mapping[str, Any],
+        *,
+        append: bool = False,
+        commit_every: int = 0,
+        file_megabytes: int | float = layout.DATA_MEGABYTES,
+        video_megabytes: int | float = layout.VIDEO_MEGABYTES,
+        codec: str = "h264",
+        videos: Mapping[str, Videos] | None = None,
+    ):
+        self.folder, self.features, self._commit_every = folder, dict(features), commit_every
+        filmed = [name for name, feature in self.features.items() if feature["dtype"] == "video"]
+        sizes = {"data_files_size_in_mb": file_megabytes, "video_files_size_in_mb": video_megabytes}
+        path = {"video_path": layout.VIDEO_PATH if filmed else None}
+        self.meta = Meta(folder, {layout.OURS: {}} | dict(head) | sizes | path | {"features": self.features})
+        self._lock = _locked(folder) if append else None
+        if (folder / layout.INFO).exists():
+            if not append:
+                raise ValueError(f"{folder} already holds a dataset; give another folder")
+            self.meta.resume()
+        self._files = DataFiles(folder, self.features, file_megabytes, self.meta.data_files)
+        own = {"rate": head["fps"], "codec": codec, "megabytes": video_megabytes}
+        self._videos: dict[str, Videos] = {
+            name: (videos or {}).get(name)
+            or EncodedVideos(folder, name, self.features[name], first=self.meta.next_video(name), **own)
+            for name in filmed
+        }
+        shown = {name: feature for name, feature in self.features.items() if layout.is_picture(feature)}
+        self._pixels = {name: PixelStatistics(feature["shape"][2]) for name, feature in shown.items()}
+        self._committed = self.meta.num_episodes
+
+    def add(
+        self,
+        numbers: Mapping[str, np.ndarray],
+        blocks: Iterable[Mapping[str, np.ndarray]],
+        texts: Sequence[str],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """One episode of t > 0 steps with the instruction of each, [t].
+
+        ``numbers`` are [t, d] (or [t] for d = 1) of every feature that is no picture; of the bookkeeping only ``timestamp`` may
+        be given. ``blocks`` are the pictures in order, uint8 [n, y, x, c] of every camera, as many together as there are steps.
+        ValueError at a wrong shape, DataError at a number that is not finite: then nothing of the episode is kept.
+        """
+        length, task = len(texts), np.array([self.meta.number_of(text) for text in texts])
+        steps, index = np.arange(length), self.meta.num_episodes
+        counted = {"timestamp": steps / self.meta.head["fps"], "frame_index": steps, "index": self.meta.num_frames + steps}
+        counted |= dict(numbers) | {"episode_index": np.full(length, index), "task_index": task}
+        checked = self._checked(counted, length)
+        try:
+            images, statistics = self._pictures(blocks, length)
+            places = {name: video.end_episode() for name, video in self._videos.items()}
+        except BaseException:
+            for video in self._videos.values():
+                video.abandon()
+            raise
+        file = self._files.add({**checked, **images})
+        described = describe_columns(checked) | {name: pixels.describe() for name, pixels in statistics.items()}
+        row = {f"stats/{name}/{key}": value.tolist() for name, found in described.items() for key, value in found.items()}
+        self.meta.note(dict(facts) | {"tasks": list(dict.fromkeys(texts))}, length, file, places, row)
+        for name, pixels in statistics.items():
+            self._pixels[name].merge(pixels)
+        if self._commit_every and self.meta.num_episodes - self._committed >= self._commit_every:
+            self.commit()
+
+    def commit(self) -> None:
+        """What was added is part of the dataset from here on, whatever becomes of this process."""
+        self._commit(finished=False)
+
+    def finish(self) -> Path:
+        """Close the files and write the rest of ``meta/``, info.json last. Returns the folder."""
+        if not self.meta.num_episodes:
+            raise ValueError(f"no episode was written to {self.folder}")
+        self._close()
+        write_json(self.folder / layout.STATS, self._statistics())
+        self._commit(finished=True)
+        if self._lock is not None:
+            self._lock.release()
+            (self.folder / LOCK).unlink(missing_ok=True)
+        return self.folder
+
+    def _close(self) -> None:
+        self._files.close()
+        for video in self._videos.values():
+            video.close()
+
+    def _commit(self, *, finished: bool) -> None:
+        self._close()
+        self.meta.commit(self._files.num_files, finished=finished)
+        self._committed = self.meta.num_episodes
+
+    def _checked(self, given: Mapping[str, Any], length: int) -> dict[str, np.ndarray]:
+        """The numeric columns in the types that are stored, each [t, d]."""
+        wanted = {name for name, feature in self.features.items() if not layout.is_picture(feature)}
+        if set(given) != wanted:
+            raise ValueError(f"the episode has {sorted(given)}, the dataset {sorted(wanted)}")
+        numbers = {}
+        for name in (name for name in self.features if name in wanted):
+            feature = self.features[name]
+            values = np.array(given[name], dtype=feature["dtype"])  # a copy: it may wait to be written
+            if values.shape == (length,) and feature["shape"] == [1]:
+                values = values[:, None]
+            if values.shape != (length, *feature["shape"]):
+                raise ValueError(f"{name} has shape {list(values.shape)}, not {[length, *feature['shape']]}")
+            require_finite(name, values, episode_starts([length]), "what is to be written", self.meta.num_episodes)
+            numbers[name] = values
+        return numbers
+
+    def _pictures(
+        self, blocks: Iterable[Mapping[str, np.ndarray]], length: int
+    ) -> tuple[dict[str, list[bytes]], dict[str, PixelStatistics]]:
+        """Hand the pictures on to the videos. Returns the bytes of those that stay in parquet, and the statistics of all."""
+        sampled = np.unique(np.linspace(0, length - 1, SAMPLED_FRAMES).round().astype(int))
+        images: dict[str, list[bytes]] = {name: [] for name in self._pixels if name not in self._videos}
+        statistics = {name: PixelStatistics(self.features[name]["shape"][2]) for name in self._pixels}
+        done = 0
+        for block in blocks if self._pixels else ():
+            if set(block) != set(self._pixels):
+                raise ValueError(f"the episode has the pictures {sorted(block)}, the dataset {sorted(self._pixels)}")
+            count = len(next(iter(block.values())))
+            for name, frames in block.items():
+                if frames.shape != (count, *self.features[name]["shape"]):
+                    wanted = [count, *self.features[name]["shape"]]
+                    raise ValueError(f"{name} has shape {list(frames.shape)}, not {wanted}")
+                if name in self._videos:
+                    self._videos[name].add(frames)
+                else:
+                    images[name] += [encode_png(frame) for frame in frames]
+                statistics[name].add(frames[sampled[(sampled >= done) & (sampled < done + count)] - done])
+            done += count
+        if self._pixels and done != length:
+            raise ValueError(f"the episode has {done} pictures for {length} steps")
+        return images, statistics
+
+    def _statistics(self) -> dict[str, Any]:
+        """Of the whole dataset: numbers from the files, pictures from samples."""
+        sizes = {name: feature["shape"][0] for name, feature in self.features.items() if not layout.is_picture(feature)}
+        numbers = ParquetTables.matching(self.folder, layout.DATA_FILES).numbers(sizes)
+        found = {name: describe(values) for name, values in numbers.items()}
+        for name, pixels in self._pixels.items():
+            before = [described(row, name) for row in self.meta.before]
+            parts = [part for part in before if part] + ([pixels.describe()] if pixels.num_frames else [])
+            found |= {name: parts[0] if len(parts) == 1 else together(parts)} if parts else {}
+        return {name: {key: value.tolist() for key, value in each.items()} for name, each in found.items()}
+
+
+def described(row: Mapping[str, Any], name: str) -> Described:
+    """What a row of meta/episodes says about a feature."""
+    prefix = f"stats/{name}/"
+    return {
+        key.removeprefix(prefix): np.array(value) for key, value in row.items() if key.startswith(prefix) and value is not None
+    }
+
+
+def together(parts: Sequence[Described]) -> Described:
+    """Statistics of parts as those of the whole, as LeRobot does it: exact but for quantiles, which are averaged."""
+    weights = np.array([float(part["count"][0]) for part in parts])
+    stacked = {key: np.stack([np.asarray(part[key], np.float64) for part in parts]) for key in parts[0] if key != "count"}
+
+    def average(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.average(values, axis=0, weights=weights))
+
+    mean = average(stacked["mean"])
+    found = {key: average(values) for key, values in stacked.items()} | {"mean": mean}
+    found |= {"min": stacked["min"].min(axis=0), "max": stacked["max"].max(axis=0)}
+    found["std"] = np.sqrt(average(stacked["std"] ** 2 + (stacked["mean"] - mean) ** 2))
+    return found | {"count": np.array([int(weights.sum())])}
+
+
+def _locked(folder: Path) -> FileLock:
+    """The right to write to a folder; the system takes it back from a process that dies."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UsageError(f"another process is writing to {folder}: wait until it ends, or name another folder") from None
+    return lock

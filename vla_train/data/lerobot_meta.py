@@ -1,0 +1,154 @@
+"""``meta/`` of a LeRobotDataset v3.0 as it is written. ``info.json`` comes last: what it counts is whole, the rest is nothing."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.lerobot_files import PARTIAL, partial_of
+from vla_train.data.lerobot_info import read_info, unfinished
+from vla_train.data.parquet_tables import ParquetTables
+from vla_train.errors import DataError
+
+Row = dict[str, Any]  # of one episode
+
+
+class Meta:
+    """The episodes and texts of a dataset, those that were there before included. ``head`` are the keys of info.json that do not
+    count anything: features, fps, robot_type and our own."""
+
+    def __init__(self, folder: Path, head: Mapping[str, Any]):
+        self.folder, self.head = folder, dict(head)
+        self.texts: dict[str, int] = {}
+        self.num_episodes = self.num_frames = self.data_files = self._episode_files = 0
+        self.before: list[Row] = []  # the rows of what was there, without those of whom nothing is asked
+        self._rows: list[Row] = []  # noted, and not committed yet
+
+    def number_of(self, text: str) -> int:
+        """The task_index of an instruction."""
+        return self.texts.setdefault(text, len(self.texts))
+
+    def note(self, facts: Mapping[str, Any], length: int, data_file: int, places: Mapping[str, Any], statistics: Row) -> None:
+        """One more episode, of ``length`` frames, in a data file; ``places`` are those of its videos."""
+        chunk, file = divmod(data_file, layout.CHUNK_SIZE)
+        row = dict(facts) | {"episode_index": self.num_episodes, "length": length}
+        row |= {"data/chunk_index": chunk, "data/file_index": file}
+        row |= {"dataset_from_index": self.num_frames, "dataset_to_index": self.num_frames + length}
+        row |= {f"videos/{name}/{key}": value for name, place in places.items() for key, value in place.items()}
+        chunk, file = divmod(self._episode_files, layout.CHUNK_SIZE)
+        self._rows.append(row | statistics | {"meta/episodes/chunk_index": chunk, "meta/episodes/file_index": file})
+        self.num_episodes += 1
+        self.num_frames += length
+
+    def resume(self) -> None:
+        """Go on with the dataset that is in the folder; what a killed writer left beside it is taken away.
+
+        DataError if its columns are others, it has another rate, or it is laid out otherwise than we do.
+        """
+        info = read_info(self.folder)
+        self._require_same(info)
+        counted = unfinished(info)
+        noted = ParquetTables.matching(self.folder, layout.EPISODE_FILES, counted["episodes"] if counted else None)
+        self.before = noted.rows()
+        self._episode_files = len(noted.files)
+        self.data_files = 1 + max(row["data/chunk_index"] * layout.CHUNK_SIZE + row["data/file_index"] for row in self.before)
+        self.num_episodes, self.num_frames = info["total_episodes"], info["total_frames"]
+        rows = ParquetTables([self.folder / layout.TASKS]).rows()
+        self.texts = {row["task"]: row["task_index"] for row in sorted(rows, key=lambda row: int(row["task_index"]))}
+        self.head = info | self.head | {layout.OURS: {**info.get(layout.OURS, {}), **self.head[layout.OURS]}}
+        self.head[layout.OURS].pop(layout.UNFINISHED, None)
+        if counted:
+            self._sweep({layout.DATA_FILES: counted["data"], layout.EPISODE_FILES: counted["episodes"]})
+
+    def next_video(self, name: str) -> int:
+        """The number of the next video file of a camera."""
+        keys = [f"videos/{name}/{key}" for key in ("chunk_index", "file_index")]
+        used = [row[keys[0]] * layout.CHUNK_SIZE + row[keys[1]] for row in self.before if keys[0] in row]
+        return max(used, default=-1) + 1
+
+    def commit(self, data_files: int, *, finished: bool) -> None:
+        """What was noted becomes part of the dataset, whose data files are whole."""
+        if self._rows:
+            chunk, file = divmod(self._episode_files, layout.CHUNK_SIZE)
+            path = self.folder / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=file)
+            names = list(dict.fromkeys(name for row in self._rows for name in row))
+            write_table(path, pa.table({name: [row.get(name) for row in self._rows] for name in names}))
+            write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
+            self._episode_files += 1
+            self._rows = []
+        state = {} if finished else {layout.UNFINISHED: {"data": data_files, "episodes": self._episode_files}}
+        write_json(self.folder / layout.INFO, self._info(state))
+
+    def _info(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        head = dict(self.head)
+        ours = head.pop(layout.OURS)
+        first = {"codebase_version": layout.VERSION, "robot_type": head.pop("robot_type")}
+        counts = {"total_episodes": self.num_episodes, "total_frames": self.num_frames, "total_tasks": len(self.texts)}
+        last = {"splits": {"train": f"0:{self.num_episodes}"}, "data_path": layout.DATA_PATH}
+        merged = first | counts | {"chunks_size": layout.CHUNK_SIZE} | head | counts | last
+        order = [*first, *counts, "chunks_size", "data_files_size_in_mb", "video_files_size_in_mb", "fps", *last, "video_path"]
+        ordered = {key: merged[key] for key in order} | {key: value for key, value in merged.items() if key != "features"}
+        return ordered | {"features": head["features"], layout.OURS: {**ours, **state}}
+
+    def _require_same(self, info: Mapping[str, Any]) -> None:
+        ours = {"codebase_version": layout.VERSION, "data_path": layout.DATA_PATH, "chunks_size": layout.CHUNK_SIZE}
+        ours |= {"fps": self.head["fps"], "video_path": self.head["video_path"]}
+        theirs, features = info["features"], self.head["features"]
+        wrong = [f"{key} is {info.get(key)!r}, not {value!r}" for key, value in ours.items() if info.get(key) != value]
+        wrong += [f"it has no {name!r}" for name in features if name not in theirs]
+        wrong += [f"it has {name!r} besides" for name in theirs if name not in features]
+        for name in set(theirs) & set(features):
+            mine, other = ({key: each[name].get(key) for key in ("dtype", "shape")} for each in (features, theirs))
+            wrong += [f"{name!r} is {other}, not {mine}"] if mine != other else []
+        if wrong:
+            raise DataError(f"episodes cannot be added to {self.folder}, which is made otherwise: " + "; ".join(sorted(wrong)))
+
+    def _sweep(self, whole: Mapping[str, int]) -> None:
+        """Remove what a killed writer left of episodes that are not counted."""
+        for pattern, count in whole.items():
+            for path in sorted(self.folder.glob(pattern))[count:]:
+                path.unlink()
+        for path in self.folder.rglob(f"*{PARTIAL}"):
+            path.unlink()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON for people, written so that there is all of it or what was there before."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with partial_of(path).open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial_of(path).replace(path)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """The same for a parquet file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, partial_of(path))
+    partial_of(path).replace(path)
+
+
+def tasks_table(texts: list[str]) -> pa.Table:
+    """The instructions as a pandas index would be stored, since LeRobot looks tasks up by it."""
+    columns = [
+        {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64", "metadata": None},
+        {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", "metadata": None},
+    ]
+    index = {
+        "name": None,
+        "field_name": None,
+        "pandas_type": "unicode",
+        "numpy_type": "object",
+        "metadata": {"encoding": "UTF-8"},
+    }
+    pandas = {"index_columns": ["task"], "column_indexes": [index], "columns": columns, "pandas_version": "2.0.0"}
+    table = pa.table({"task_index": np.arange(len(texts)), "task": texts})
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
