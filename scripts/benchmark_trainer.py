@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from vla_train import config as configuration
-from vla_train.build import objects
+from vla_train.build import datasets, objects
 from vla_train.diagnostics import NoDiagnostics
 from vla_train.optim import Average, Progress, rate_share
 from vla_train.seeds import seed_everything
@@ -39,11 +39,11 @@ class Setting:
         self.config = configuration.compose(words)
         self.updates, self.output = updates, output
         self.stage = Stage("basic_navigation")
-        reader = objects.open_demonstrations(self.config, self.stage)
+        reader = datasets.open_demonstrations(self.config, self.stage)
         dataset = self.config["dataset"]
         spec = reader.metadata.spec.with_window(dataset["history"], dataset["chunk"])
         self.processor = objects.make_processor(self.config, spec, reader.metadata.instructions)
-        self.dataset = objects.open_dataset(self.config, reader, self.processor)
+        self.dataset = datasets.open_dataset(self.config, reader, self.processor)
 
     def policy(self) -> Any:
         seed_everything(0)

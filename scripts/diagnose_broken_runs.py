@@ -25,7 +25,7 @@ import numpy as np
 
 from vla_train import build
 from vla_train import config as configuration
-from vla_train.build.objects import open_demonstrations
+from vla_train.build.datasets import open_demonstrations
 from vla_train.data.records import Reader
 from vla_train.data.writer import LeRobotWriter
 from vla_train.diagnostics import Diagnostics

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/environment.sh
-install_environment dev,babyai,sweep,metaworld
+install_environment dev,babyai,sweep,metaworld,hdf5
 
 export OMP_NUM_THREADS=1 # the tests are many small computations
 exec .venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile "$@"

@@ -3,7 +3,7 @@
 import pytest
 
 from vla_train import config
-from vla_train.build import objects
+from vla_train.build import datasets, objects
 from vla_train.errors import UsageError
 from vla_train.spec import ActionSpec, Spec, Stage
 
@@ -58,14 +58,14 @@ def test_what_can_be():
 def test_a_stage_that_does_not_exist_is_told_before_demonstrations_are_made(tmp_path):
     composed = config.compose([PROGRESSIVE, f"output={tmp_path}", "curriculum.stages=[basic_navigation,complex_task]"])
     with pytest.raises(UsageError, match="Did you mean 'complex_tasks'"):
-        objects.open_stages(composed, [Stage("basic_navigation"), Stage("complex_task")])
+        datasets.open_stages(composed, [Stage("basic_navigation"), Stage("complex_task")])
     assert not (tmp_path / "datasets").exists()
 
 
 def test_one_folder_is_not_the_data_of_several_stages(tmp_path):
     composed = config.compose([PROGRESSIVE, f"dataset.path={tmp_path}"])
     with pytest.raises(UsageError, match=r"dataset\.path names one dataset"):
-        objects.open_stages(composed, [Stage("basic_navigation"), Stage("complex_tasks")])
+        datasets.open_stages(composed, [Stage("basic_navigation"), Stage("complex_tasks")])
 
 
 SPEC = Spec(images={}, state_size=1, action=ActionSpec("discrete", 1, choices=4), tasks=("go",))

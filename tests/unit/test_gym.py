@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from vla_train.build.objects import environment_maker, make_choice, open_demonstrations
+from vla_train.build.datasets import open_demonstrations
+from vla_train.build.objects import environment_maker, make_choice
 from vla_train.config import compose
 from vla_train.envs.gym import GymVectorEnv
 from vla_train.envs.gym_spaces import View, action_spec, to_action

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from vla_train import checkpoint, runtime
 from vla_train.build.comparing import compare
+from vla_train.build.datasets import make_data, open_dataset, part_of
 from vla_train.build.judged import CHANGES, Judged, Maker, changes_of, closed_by, next_folder, open_judged, stages_of, worlds
-from vla_train.build.objects import Config, make_data, make_evaluators, open_dataset
+from vla_train.build.objects import Config, make_evaluators
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
 from vla_train.diagnostics import FromCheckpoint, lines
@@ -169,7 +170,8 @@ def _dataset(
     for name, facts in recorded.items():
         folder = Path(config["dataset"] or facts["folder"])
         try:
-            parts[name] = open_dataset(trained | place, make_data(trained).open(folder), processor)
+            reader = make_data(part_of(trained, name)).open(folder)
+            parts[name] = open_dataset(trained | place, reader, processor, name)
         except DataError as error:
             if config["dataset"]:
                 raise

@@ -3,8 +3,7 @@
 import difflib
 import functools
 import inspect
-import os
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from torch import nn
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.mixture import joined
-from vla_train.data.records import Reader, RecordedData
 from vla_train.envs import workers
 from vla_train.envs.contract import NO_PARAPHRASES, Environment, Rewords
 from vla_train.errors import UsageError
@@ -73,38 +70,6 @@ def make_randomization(config: Config) -> Any:
     """What the run's environments differ in from episode to episode; None: nothing."""
     node = config["randomization"]
     return None if node["_target_"] is None else make(node, "randomization")
-
-
-def make_data(config: Config) -> RecordedData:
-    """The run's ``dataset``: what finds, makes and opens its demonstrations."""
-    return make(config["dataset"], "dataset")  # type: ignore[no-any-return]
-
-
-def open_demonstrations(config: Config, stage: Stage) -> Reader:
-    """A stage's demonstrations, made by the environment's expert if they are to be made and are not there yet."""
-    data = make_data(config)
-    world = {key: value for key, value in config["environment"].items() if key != "_target_"}
-    if "split" in world:
-        world["split"] = "train"  # what is held out is never recorded, whatever the run is evaluated on
-    maker = environment_maker(config | {"environment": config["environment"] | world}, stage)
-    name = config["choices"]["dataset"] + ("" if stage.name == "none" else f"-{stage.name}")
-    world = {key: value for key, value in world.items() if key not in workers.SETTINGS}
-    if config["randomization"]["_target_"] is not None:
-        world["randomization"] = config["randomization"]
-    return data.open(data.ensure(maker, world, output=Path(config["output"]), name=name))
-
-
-def open_stages(config: Config, stages: Sequence[Stage]) -> dict[str, Reader]:
-    """The demonstrations of every stage. A stage that does not exist is told before any are made."""
-    if len(stages) > 1:
-        if config["dataset"].get("path") is not None:
-            raise UsageError(
-                f"dataset.path names one dataset, but curriculum={config['choices']['curriculum']} trains {len(stages)} stages, "
-                "each on its own demonstrations: leave out dataset.path, or choose a curriculum of one stage"
-            )
-        for maker in filter(None, (environment_maker(config, stage) for stage in stages)):
-            maker(1).close()
-    return {stage.name: open_demonstrations(config, stage) for stage in stages}
 
 
 def make_processor(config: Config, spec: Spec, instructions: Iterable[str]) -> Processor:
@@ -232,21 +197,6 @@ def load_agent(path: str | Path, device: str = "cpu") -> Agent:
     return Agent(policy.to(chosen), processor, device=chosen)
 
 
-def open_dataset(config: Config, reader: Reader, processor: Processor) -> DemonstrationDataset:
-    """The dataset with its frame cache: beside data that this program made, else under ``<output>/caches``, for nothing is
-    written among the recordings of others."""
-    keys, output = ("history", "chunk", "validation"), Path(config["output"])
-    ours = output.resolve() in reader.folder.resolve().parents and os.access(reader.folder, os.W_OK)
-    cache = None if ours else output / "caches" / reader.metadata.fingerprint[:12]
-    chosen = {key: config["dataset"][key] for key in keys} | {"held_out": config["dataset"].get("held_out")}
-    return DemonstrationDataset(reader, processor, cache=cache, **chosen)
-
-
-def open_datasets(config: Config, readers: Mapping[str, Reader], processor: Processor) -> DemonstrationDataset:
-    """The datasets of all stages as one."""
-    return joined({name: open_dataset(config, reader, processor) for name, reader in readers.items()})
-
-
 def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "ema"}
 
@@ -267,7 +217,8 @@ def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[
     """The source of a stage. Raises UsageError where it does not yield what the paradigm learns from, or cannot end the run."""
     frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
     parts = dataset.by_part(frames("train"))
-    weights = stage.weights or {stage.name: 1.0}
+    mix = config["dataset"].get("mix") or {}
+    weights = stage.weights or {name: part.get("weight", 1.0) for name, part in mix.items()} or {stage.name: 1.0}
     source = make(
         config["source"],
         "source",

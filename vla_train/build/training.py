@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
+from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
 from vla_train.build.objects import (
     Config,
     check_environment,
@@ -24,12 +25,10 @@ from vla_train.build.objects import (
     make_policy,
     make_processor,
     make_source,
-    open_datasets,
-    open_stages,
 )
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.mixture import Mixture, common_spec
+from vla_train.data.mixture import Mixture
 from vla_train.data.records import Reader
 from vla_train.data.split import split_episodes
 from vla_train.diagnostics import Diagnostics, NoDiagnostics, WatchedAgent
@@ -194,7 +193,13 @@ def _judges(learner: _Learner, curriculum: Curriculum, console: Console) -> tupl
     for maker in makers:
         lacking |= check_environment(maker, spec, learner.config)
     evaluators = make_evaluators(
-        settings, spec, makers, dataset, split="validation", progress=console.progress, reached=curriculum.reached
+        settings,
+        spec,
+        makers,
+        dataset,
+        split="validation",
+        progress=console.progress,
+        reached=curriculum.reached if len(stages) > 1 else None,
     )
     reached = [stage.name for stage in stages[: curriculum.reached()]]  # later ones are not measured from the beginning
     choice = make_choice(
@@ -215,15 +220,15 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
     Tokenizer, statistics and Spec are those of all stages, whichever comes first.
     """
     readers = open_stages(config, stages)
-    spec = common_spec({name: reader.metadata.spec for name, reader in readers.items()})
+    spec = spec_of(config, readers)
     start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     if start is None:
         config = choose_head(config, spec.action)
         window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
-        processor = make_processor(config, window, _training_instructions(config["dataset"], readers.values()))
+        processor = make_processor(config, window, _training_instructions(config, readers))
         policy = make_policy(config, processor)
         dataset = open_datasets(config, readers, processor)
-        policy.normalizer.fit(dataset.statistics())
+        fit_normalizer(policy, dataset, config["normalization"])
         return _Learner(config, processor, policy, dataset)
     config, processor, policy = _started(config, start, spec)
     if saved is None:
@@ -234,9 +239,10 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
     return _Learner(config, processor, policy, dataset)
 
 
-def _training_instructions(chosen: Config, readers: Iterable[Reader]) -> Iterator[str]:
+def _training_instructions(config: Config, readers: Mapping[str, Reader]) -> Iterator[str]:
     """Those of the episodes that are not held out: of the others the tokenizer must not know either."""
-    for metadata in (reader.metadata for reader in readers):
+    for name, reader in readers.items():
+        metadata, chosen = reader.metadata, part_of(config, name)["dataset"]
         episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, chosen.get("held_out"))
         yield from (metadata.instructions[episode] for episode in episodes["train"])
 

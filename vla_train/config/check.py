@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from vla_train.config import rules, words
+from vla_train.config import mix, rules, words
 from vla_train.config.schema import Schema
 from vla_train.config.targets import target_problem, targets_in
 
 MOST_PROBLEMS = 5  # a message must stay readable
 MUST_BE_GIVEN = {
     "dataset.path": "the folder of your recordings: dataset.path=FOLDER",
+    "dataset.mix": "the datasets to blend: dataset.mix={real:{format:lerobot,path:FOLDER,weight:2},sim:{format:hdf5,path:FILE}}",
 }
 
 
@@ -113,6 +114,7 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     lengths = [config["steps"], config["env_steps"], config["minutes"], config["paradigm"].get("steps")]
     if all(length is None for length in lengths):
         found.append("The run has no length: give steps, env_steps or minutes.")
+    found += mix.problems(config["dataset"])
     if config["resume"] is not None and config["init"] is not None:
         found.append("resume and init exclude each other: resume goes on with a run, init starts a new one from its weights.")
     if (pair := _integers(config["environment"], "min_objects", "max_objects")) and pair[0] > pair[1]:

@@ -1,8 +1,8 @@
 """What a value may be, in a small language that an error message can quote.
 
 A rule is a list of alternatives, ``null | int >= 1``. Each is a type (``bool int float str list dict``), numbers with bounds
-(``float >= 0 < 1``), ``list of`` whatever follows (``list of 2`` or ``list of 1+`` say how many), or a literal word
-(``auto | fp32 | bf16``). A float accepts an int. An int fits in 64 bits.
+(``float >= 0 < 1``), ``list of`` whatever follows (``list of 2`` or ``list of 1+`` say how many), ``dict of`` what
+its values are, or a literal word (``auto | fp32 | bf16``). A float accepts an int. An int fits in 64 bits.
 
 A key whose shipped value is a plain number, string, bool or list takes its type from that value. ``RULES`` adds ranges and
 words, and says what a key may be whose shipped value is null, ???, a word such as auto, or an interpolation. A name is
@@ -34,6 +34,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 
 CONDITIONS = "list of 1+ plain | swapped | foreign | empty | garbage | paraphrase | random | chance"
+NORMALIZATION = "mean_std | min_max | quantiles | none"
 SHARE = "float >= 0 < 1"
 
 RULES: dict[str, str] = {
@@ -50,6 +51,9 @@ RULES: dict[str, str] = {
     "every.evaluate": "int >= 0",
     "every.save": "int >= 0",
     "checkpoint.keep": "int >= 1",
+    "normalization.state": NORMALIZATION,
+    "normalization.action": NORMALIZATION,
+    "normalization.columns": f"null | dict of {NORMALIZATION}",
     "evaluation.episodes": "int >= 1",
     "evaluation.num_envs": "int >= 1",
     "evaluation.conditions": CONDITIONS,
@@ -112,6 +116,13 @@ RULES: dict[str, str] = {
     "dataset.start": "int >= 0",
     "dataset.path": "null | str",
     "dataset/lerobot.path": "str",
+    **{f"dataset/{name}.path": "str" for name in ("hdf5", "image_folder", "collector", "tensors")},
+    "dataset.rename": "null | dict of str",
+    "dataset.instruction": "null | str",
+    "dataset.depth_range": "null | list of 2 float",
+    "dataset/mix.mix": "dict of dict",
+    "dataset.mask": "null | str",
+    "dataset.rate": "float > 0",
     "dataset.cameras": "null | list of str",
     "dataset.state": "null | list of str",
     "dataset.action": "null | list of 1+ str",
@@ -191,7 +202,7 @@ RULES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Alternative:
-    """One way to satisfy a rule: a type with bounds, a list of something, or a literal word."""
+    """One way to satisfy a rule: a type with bounds, a list or a dict of something, or a literal word."""
 
     name: str
     bounds: tuple[tuple[str, float], ...] = ()
@@ -199,6 +210,9 @@ class Alternative:
     count: tuple[float, float] = (0.0, math.inf)  # of a list: the fewest and the most items
 
     def accepts(self, value: Any) -> bool:
+        if self.name == "dict" and self.items:
+            fits = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+            return fits and all(any(item.accepts(entry) for item in self.items) for entry in value.values())
         if self.items:
             fits = isinstance(value, list) and self.count[0] <= len(value) <= self.count[1]
             return fits and all(any(item.accepts(entry) for item in self.items) for entry in value)
@@ -213,6 +227,8 @@ class Alternative:
         return math.isfinite(value) and all(COMPARISONS[sign](value, bound) for sign, bound in self.bounds)
 
     def convert(self, value: Any) -> Any:
+        if self.name == "dict" and self.items:
+            return {key: convert(self.items, entry) for key, entry in value.items()}
         if self.items:
             return [convert(self.items, entry) for entry in value]
         return float(value) if self.name == "float" else value
@@ -220,9 +236,11 @@ class Alternative:
 
 @cache
 def parse(rule: str) -> tuple[Alternative, ...]:
-    """A rule's alternatives. ``list of`` takes all that follows it."""
+    """A rule's alternatives. ``list of`` and ``dict of`` take all that follows them."""
     if rule.startswith("list of "):
         return (_list(rule.removeprefix("list of ")),)
+    if rule.startswith("dict of "):
+        return (Alternative("dict", items=parse(rule.removeprefix("dict of "))),)
     first, _, rest = rule.partition(" | ")
     name, *bounds = first.split()
     pairs = tuple((sign, float(bound)) for sign, bound in zip(bounds[::2], bounds[1::2], strict=True))

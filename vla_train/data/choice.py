@@ -20,7 +20,8 @@ class Choice:
 
     ``relative`` are columns of the action that a policy predicts relative to the state. ``rename`` gives columns and cameras
     other names, by which everything else then knows them. ``instruction`` stands where the data have none. ``depth_range``:
-    what is near and what is far in depth maps that are not bytes.
+    what is near and what is far in depth maps that are not bytes. Of single formats: ``mask`` names those of the episodes that
+    are used, ``rate`` the steps per second where the data tell no time.
     """
 
     cameras: tuple[str, ...] | None = None
@@ -30,6 +31,8 @@ class Choice:
     rename: Mapping[str, str] = field(default_factory=dict)
     instruction: str | None = None
     depth_range: tuple[float, float] | None = None
+    mask: str | None = None
+    rate: float | None = None
 
 
 def renamed(features: Features, rename: Mapping[str, str], folder: object) -> dict[str, str]:

@@ -22,7 +22,8 @@ class DemonstrationDataset:
 
     ``source`` is its folder, or its reader where that is open already: opening hashes every file. ``validation`` is the share
     of episodes that is held out, chosen by ``seed``; ``held_out`` names them instead. Decoded frames are kept under ``cache``
-    (the folder's own ``cache/`` by default). DataError if the folder holds no sound dataset or not the Processor's cameras.
+    (the folder's own ``cache/`` by default). ``domain`` is which of the Spec's domains it is. DataError if the folder holds no
+    sound dataset or not the Processor's cameras.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class DemonstrationDataset:
         held_out: Sequence[int] | None = None,
         seed: int = 0,
         cache: Path | None = None,
+        domain: int = 0,
     ):
         reader = open_reader(source) if isinstance(source, Path) else source
         folder, metadata = reader.folder, reader.metadata
@@ -54,6 +56,7 @@ class DemonstrationDataset:
         self._windows = Windows.from_starts(self._columns.starts)
         self._tokens, self._token_mask = processor.tokenize(self._columns.texts)
         self._task = self._tasks(metadata.tasks)
+        self._domain = np.full(self.num_frames, domain, dtype=np.int64)
         self._frames = open_cache(cache or folder / "cache", reader, processor)
 
     @property
@@ -168,6 +171,7 @@ class DemonstrationDataset:
             self._columns.state[rows],
             present,
             task=self._task[indices],
+            domain=self._domain[indices],
         )
 
     def _images(self, rows: np.ndarray) -> dict[str, np.ndarray]:

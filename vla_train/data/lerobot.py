@@ -6,6 +6,7 @@ from typing import Any
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data import lerobot_v3, lerobot_v21
+from vla_train.data.choice import Choice
 from vla_train.data.lerobot_info import read_info
 from vla_train.data.lerobot_table import LeRobotTable, Parts
 from vla_train.data.paths import refuse_links_out
@@ -22,7 +23,7 @@ def recognises(path: Path) -> bool:
     return (path / layout.INFO).is_file()
 
 
-def open_table(path: Path) -> LeRobotTable:
+def open_table(path: Path, choice: Choice) -> LeRobotTable:
     """The table of a dataset of any of ``VERSIONS``. DataError if there is none."""
     refuse_links_out(path, ("meta", "data", "videos"))
     info = read_info(path)

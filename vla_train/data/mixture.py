@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -12,18 +13,23 @@ import numpy as np
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.records import Columns, episode_starts
 from vla_train.data.windows import Windows
-from vla_train.errors import DataError
+from vla_train.errors import DataError, Notice
 from vla_train.spec import Spec
 
 
-def common_spec(specs: Mapping[str, Spec]) -> Spec:
+def common_spec(specs: Mapping[str, Spec], *, domains: bool = False) -> Spec:
     """One Spec for datasets that a policy learns from together: all their kinds of task, and the longest horizon.
 
-    DataError where they do not agree on what is seen and done; ``specs`` are called by names that the message can use.
+    As ``domains`` each is normalized by itself; their numbers may then be called otherwise, or taken at another rate, which is
+    said in a Notice. DataError where they do not agree on what is seen and done; ``specs`` are called by names that the message
+    can use.
     """
     (first_name, first), *others = specs.items()
+    if domains:
+        first = replace(_told(specs), domains=tuple(specs))
+        others = [(name, replace(spec, action=first.action, state_names=first.state_names)) for name, spec in others]
     for name, spec in others:
-        wrong = first.mismatches(spec) + spec.mismatches(first)
+        wrong = first.mismatches(specs[name]) + specs[name].mismatches(first)
         if not wrong and (first.action, first.state_names) != (spec.action, spec.state_names):
             wrong = [f"action or state: the same sizes, but another meaning ({first.action}; {spec.action})"]
         if wrong:
@@ -31,6 +37,32 @@ def common_spec(specs: Mapping[str, Spec]) -> Spec:
             raise DataError(f"{first_name} and {name} cannot be learned together, for their data differ:\n  {lines}")
     tasks = tuple(dict.fromkeys(chain.from_iterable(spec.tasks for spec in specs.values())))
     return replace(first, tasks=tasks, horizon=max(spec.horizon for spec in specs.values()))
+
+
+def _told(specs: Mapping[str, Spec]) -> Spec:
+    """The first Spec, without bounds that not all have; how the others differ is said. DataError where some actions are relative
+    to the state in one dataset and not in another."""
+    name, first = next(iter(specs.items()))
+    for other, spec in specs.items():
+        if spec.action.relative_to != first.action.relative_to:
+            raise DataError(f"{name} and {other} cannot be learned together: give both the same dataset.mix.NAME.relative")
+        for what, mine, theirs in (
+            ("the numbers of the action", first.action.names, spec.action.names),
+            ("the numbers of the state", first.state_names, spec.state_names),
+            ("the steps per second", first.rate, spec.rate),
+        ):
+            if mine != theirs:
+                warnings.warn(
+                    f"{what} are {_short(mine)} in {name} and {_short(theirs)} in {other}: taken to mean the same, in this order",
+                    Notice,
+                    stacklevel=2,
+                )
+    bounds = {(spec.action.low, spec.action.high) for spec in specs.values()}
+    return first if len(bounds) == 1 else replace(first, action=replace(first.action, low=(), high=()))
+
+
+def _short(value: object) -> str:
+    return ", ".join(map(str, value)) or "without names" if isinstance(value, tuple) else str(value)
 
 
 class Mixture(DemonstrationDataset):
@@ -48,7 +80,10 @@ class Mixture(DemonstrationDataset):
             raise ValueError("the datasets of a mixture must be seen through one Processor, in the same windows")
         self.folder = Path(os.path.commonpath([part.folder.resolve() for part in every]))
         self.processor, self.history, self.chunk = first.processor, first.history, first.chunk
-        self.spec = common_spec({name: part.spec for name, part in self.parts.items()})
+        domains = self.processor.spec.domains
+        with warnings.catch_warnings(action="ignore", category=Notice):  # said when the Spec was made
+            self.spec = common_spec({name: part.spec for name, part in self.parts.items()}, domains=bool(domains))
+        self.spec = replace(self.spec, domains=domains)
         self.fingerprint = hashlib.sha256("".join(part.fingerprint for part in every).encode()).hexdigest()
         self.instructions = list(chain.from_iterable(part.instructions for part in every))
         self._starts = episode_starts([part.num_frames for part in every])
@@ -63,6 +98,7 @@ class Mixture(DemonstrationDataset):
         self._tokens = np.concatenate([part._tokens for part in every])
         self._token_mask = np.concatenate([part._token_mask for part in every])
         self._task = np.concatenate([self._renumbered(part) for part in every])
+        self._domain = np.concatenate([part._domain for part in every])
 
     def by_part(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Sorted frames by the dataset that they are of: every one is named, also where it has none of them."""

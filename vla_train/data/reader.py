@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vla_train.data import lerobot
+from vla_train.data import collector, hdf5, image_folder, lerobot, tensor_file
 from vla_train.data.choice import Choice
 from vla_train.data.records import Columns, DatasetMetadata, Reader
 from vla_train.data.table import Table
@@ -18,11 +18,15 @@ class Format:
     """``recognises`` looks at names only; ``open`` reads the table and says what is wrong with it."""
 
     recognises: Callable[[Path], bool]
-    open: Callable[[Path], Table]
+    open: Callable[[Path, Choice], Table]
 
 
 FORMATS: dict[str, Format] = {
     "lerobot": Format(lerobot.recognises, lerobot.open_table),
+    "hdf5": Format(hdf5.recognises, hdf5.open_table),
+    "image_folder": Format(image_folder.recognises, image_folder.open_table),
+    "tensors": Format(tensor_file.recognises, tensor_file.open_table),
+    "collector": Format(collector.recognises, collector.open_table),
 }
 
 
@@ -32,7 +36,8 @@ def open_reader(path: Path, choice: Choice | None = None, kind: str | None = Non
     DataError if there is none, or none that is known here.
     """
     found = kind or next((name for name, known in FORMATS.items() if known.recognises(path)), "lerobot")
-    return TableReader(FORMATS[found].open(path), choice or Choice())
+    chosen = choice or Choice()
+    return TableReader(FORMATS[found].open(path, chosen), chosen)
 
 
 def read_metadata(path: Path) -> DatasetMetadata:

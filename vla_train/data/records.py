@@ -88,22 +88,31 @@ def damaged(path: Path, what: str) -> DataError:
     return DataError(f"the dataset at {path} is damaged or not read here: {what}; fetch or make it again")
 
 
-def require_finite(name: str, values: np.ndarray, starts: np.ndarray, where: str | Path, first: int = 0) -> None:
-    """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]."""
+def require_finite(
+    name: str, values: np.ndarray, starts: np.ndarray, where: str | Path, first: int = 0, rows: Sequence[Mapping[str, Any]] = ()
+) -> None:
+    """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]. ``rows``: what was noted of each
+    episode, among it perhaps the ``source`` that it lies in."""
     bad = ~np.isfinite(values)
     if bad.any():
         row, column = np.argwhere(bad.reshape(len(values), -1))[0]
         value = values.reshape(len(values), -1)[row, column]
+        source = rows[int(np.searchsorted(starts, row, side="right")) - 1].get("source") if rows else None
         raise DataError(
-            f"{name}[{column}] is {value} at {place(int(row), starts, first)} of {where}: "
+            f"{name}[{column}] is {value} at {place(int(row), starts, first)} of {where}{f' ({source})' if source else ''}: "
             "every number must be finite; drop or repair that episode"
         )
 
 
 def content_fingerprint(folder: Path, parts: Sequence[str] = ("meta", "data", "videos")) -> str:
     """sha256 over the names and contents of the dataset's files. The folder's own name and its cache do not count."""
+    return files_fingerprint(folder, [path for part in parts for path in (folder / part).rglob("*") if path.is_file()])
+
+
+def files_fingerprint(folder: Path, files: Sequence[Path]) -> str:
+    """sha256 over the names, as seen from a folder, and the contents of files, in whatever order they are given."""
     total = hashlib.sha256()
-    for path in sorted(path for part in parts for path in (folder / part).rglob("*") if path.is_file()):
+    for path in sorted(files):
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(f"{path.relative_to(folder).as_posix()} {digest}\n".encode())

@@ -58,7 +58,7 @@ class TableReader:
         signals = [name for name in (layout.REWARD, layout.TERMINATED, layout.DONE) if name in self._features]
         numbers = self._numbers([*self._state, *self._action, *signals, *[column for column, _ in filter(None, state)]])
         for name in {*self._state, *self._action, *signals}:
-            require_finite(name, numbers[name], self.table.starts, self.folder)
+            require_finite(name, numbers[name], self.table.starts, self.folder, rows=self.table.episodes)
         text = self.table.text()
         used = np.unique(text)
         texts = list(self.table.texts)

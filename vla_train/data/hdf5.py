@@ -1,0 +1,230 @@
+"""HDF5 as robomimic and LIBERO write it: ``data/demo_0``, ``data/demo_1``, ... in one file, or in the files of a folder.
+
+https://robomimic.github.io/docs/datasets/overview.html. The observations of ``obs`` are columns and cameras by their own names,
+``actions`` is the column ``action``. LIBERO has a file for each task, and tells it in ``problem_info``.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.choice import Choice
+from vla_train.data.hdf5_nodes import attribute, child, has, opened, shape_of
+from vla_train.data.lerobot_layout import Feature
+from vla_train.data.paths import refuse_links_out
+from vla_train.data.plain_table import PlainTable, camera
+from vla_train.errors import DataError
+from vla_train.spec import ImageSpec
+
+SUFFIXES = (".hdf5", ".h5")
+BLOCK = 64  # frames read at once
+RATE = 20.0  # of robosuite's control, where env_args says nothing
+# Columns that are called otherwise outside of ``obs``.
+NAMES = {"actions": layout.ACTION, "rewards": layout.REWARD, "dones": layout.DONE}
+STATES = (  # what policies are usually told: of LIBERO, of robomimic
+    ("ee_pos", "ee_ori", "gripper_states"),
+    ("robot0_eef_pos", "robot0_eef_quat", "robot0_gripper_qpos"),
+)
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One demonstration: a group ``data/<name>`` of a file."""
+
+    file: Path
+    name: str
+    length: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file.name}, data/{self.name}"
+
+
+def recognises(path: Path) -> bool:
+    return bool(_files(path))
+
+
+def open_table(path: Path, choice: Choice) -> PlainTable:
+    """The demonstrations of a file or a folder, or those of the filter key ``choice.mask``.
+
+    UsageError without the extra ``hdf5``; DataError for a file that is none, and for links and storage outside of it.
+    """
+    files = _files(path)
+    if not files:
+        what = "there is no such file or folder" if not path.exists() else f"it holds no file *{' or *'.join(SUFFIXES)}"
+        raise DataError(f"no HDF5 dataset at {path}: {what}; check dataset.path")
+    if path.is_dir():
+        refuse_links_out(path)
+    demos: list[Demo] = []
+    features: dict[str, Feature] = {}
+    places: dict[str, tuple[str, ...]] = {}
+    rate = RATE
+    for file in files:
+        with opened(file) as root:
+            data = child(root, "data", file)
+            demos += _demos(file, root, data, choice.mask)
+            rate = _rate(data, file)
+            if not features and demos:
+                features, places = _features(child(data, demos[0].name, file), demos[0])
+    known = next((names for names in STATES if set(names) <= set(features)), None)
+    return PlainTable(
+        path=path,
+        features=features,
+        lengths=[demo.length for demo in demos],
+        said=[demo.text for demo in demos],
+        read=partial(_read, demos, places, features),
+        show=partial(_show, demos, places),
+        files=files,
+        rate=rate,
+        sources=[str(demo) for demo in demos],
+        defaults={} if known is None else {"state": known},
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
+    return [path] if path.is_file() and path.suffix in SUFFIXES else []
+
+
+def _demos(file: Path, root: Any, data: Any, mask: str | None) -> list[Demo]:
+    names = sorted(data, key=lambda name: (int(re.sub(r"\D", "", name)[-18:] or 0), name))
+    task = _json(attribute(data, "problem_info", file), f"problem_info of {file}").get("language_instruction", "")
+    found = []
+    for name in names:
+        demo, where = child(data, name, file), f"{file}, data/{name}"
+        length = shape_of(child(demo, "actions", file), where)[0]
+        declared = attribute(demo, "num_samples", file)
+        if declared is not None and int(declared) != length:
+            raise DataError(f"{where} says num_samples {declared}, but holds {length} actions: fetch or make it again")
+        own = _json(attribute(demo, "ep_meta", file), f"ep_meta of {where}").get("lang", "")
+        found.append(Demo(file, name, length, _words(own) or _words(task)))
+    total = attribute(data, "total", file)
+    if total is not None and int(total) != sum(demo.length for demo in found):
+        held = sum(demo.length for demo in found)
+        raise DataError(f"{file} says total {total}, but its demonstrations hold {held} frames: fetch or make it again")
+    return found if mask is None else _masked(found, root, mask, file)
+
+
+def _masked(demos: list[Demo], root: Any, mask: str, file: Path) -> list[Demo]:
+    """Those that a filter key names."""
+    masks = child(root, "mask", file) if has(root, "mask") else {}
+    if mask not in list(masks):
+        raise DataError(f"{file} has no mask/{mask} (dataset.mask); it has {', '.join(masks) or 'none'}")
+    listed = child(masks, mask, file)
+    if shape_of(listed, f"{file}, mask/{mask}", kinds="SO")[0] > len(demos):
+        raise DataError(f"{file}: mask/{mask} names more demonstrations than there are: fetch or make it again")
+    names = {name.decode(errors="replace") if isinstance(name, bytes) else str(name) for name in listed[()].ravel()}
+    if unknown := names - {demo.name for demo in demos}:
+        raise DataError(f"{file}: mask/{mask} names {sorted(unknown)[0]!r}, which is not in data")
+    return [demo for demo in demos if demo.name in names]
+
+
+def _rate(data: Any, file: Path) -> float:
+    settings = _json(attribute(data, "env_args", file), f"env_args of {file}").get("env_kwargs")
+    found = settings.get("control_freq") if isinstance(settings, Mapping) else None
+    return float(found) if isinstance(found, int | float) and 0 < found <= 1e6 else RATE
+
+
+def _features(demo: Any, of: Demo) -> tuple[dict[str, Feature], dict[str, tuple[str, ...]]]:
+    """Columns and cameras by name, and their places below the demonstration."""
+    observed = child(demo, "obs", of.file) if has(demo, "obs") else {}
+    nodes = {name: (demo, (name,)) for name in demo if name not in ("obs", "next_obs")}
+    nodes |= {name: (observed, ("obs", name)) for name in observed}
+    features: dict[str, Feature] = {}
+    places: dict[str, tuple[str, ...]] = {}
+    for name, (group, place) in nodes.items():
+        node = child(group, name, of.file)
+        if not hasattr(node, "dtype") or node.dtype.kind not in "fiub":
+            continue
+        known = NAMES.get(name, name) if len(place) == 1 else name
+        if (feature := _feature(name, node.dtype, node.shape[1:])) is not None:
+            features[known], places[known] = feature, place
+    return features, places
+
+
+def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Feature | None:
+    """The feature of one observation [t, *shape]; None for what is neither a vector of numbers nor a picture."""
+    depth = "depth" in name or (dtype != np.uint8 and len(shape) >= 2)
+    if len(shape) == 2 and depth:
+        shape = (*shape, 1)
+    if len(shape) == 3 and (dtype == np.uint8 or (depth and shape[2] == 1)):
+        try:
+            return camera(shape, depth=depth)
+        except ValueError:
+            return None
+    size = 1 if not shape else shape[0]
+    return {"dtype": dtype.name, "shape": [size], "names": None} if len(shape) <= 1 and size else None
+
+
+def _read(
+    demos: Sequence[Demo], places: Mapping[str, tuple[str, ...]], features: Mapping[str, Feature], names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
+    for demo, group in _groups(demos):
+        for name in parts:
+            size = features[name]["shape"][0]
+            node = _node(group, demo, places[name])
+            shape = shape_of(node, f"{demo.file}, data/{demo.name}/{'/'.join(places[name])}")
+            if shape not in ((demo.length, size), (demo.length,) if size == 1 else None):
+                raise DataError(
+                    f"{demo.file}, data/{demo.name}: {'/'.join(places[name])} is {list(shape)}, where "
+                    f"[{demo.length}, {size}] is expected: fetch or make it again"
+                )
+            parts[name].append(node[()].reshape(demo.length, size))
+    return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _show(demos: Sequence[Demo], places: Mapping[str, tuple[str, ...]], name: str, image: ImageSpec) -> Iterator[np.ndarray]:
+    wanted = (image.height, image.width, image.channels)
+    for demo, group in _groups(demos):
+        node = _node(group, demo, places[name])
+        where = f"{demo.file}, data/{demo.name}/{'/'.join(places[name])}"
+        shape = shape_of(node, where)
+        fits = shape in ((demo.length, *wanted), (demo.length, *wanted[:2]) if image.channels == 1 else None)
+        if not fits or (node.dtype != np.uint8 and image.kind != "depth"):
+            raise DataError(
+                f"{where} is {node.dtype} {list(shape)}, where {[demo.length, *wanted]} is expected: fetch or make it again"
+            )
+        for first in range(0, demo.length, BLOCK):
+            for frame in node[first : first + BLOCK]:
+                yield frame.reshape(wanted)
+
+
+def _groups(demos: Sequence[Demo]) -> Iterator[tuple[Demo, Any]]:
+    """Every demonstration with its group; each file is opened once."""
+    for file in dict.fromkeys(demo.file for demo in demos):
+        with opened(file) as root:
+            data = child(root, "data", file)
+            for demo in demos:
+                if demo.file == file:
+                    yield demo, child(data, demo.name, file)
+
+
+def _node(group: Any, demo: Demo, place: Sequence[str]) -> Any:
+    for name in place:
+        group = child(group, name, demo.file)
+    return group
+
+
+def _words(value: object) -> str:
+    """A text; some files keep it as a list of letters, or in quotes."""
+    text = "".join(map(str, value)) if isinstance(value, list) else value
+    return text.strip().strip('"').strip() if isinstance(text, str) else ""
+
+
+def _json(text: Any, where: str) -> dict[str, Any]:
+    if text is None:
+        return {}
+    try:
+        value = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the {where} is not JSON ({error}): fetch or make it again") from None
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,80 @@
+"""JSON files of strangers: rows read and checked, with the place of what is wrong."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_train.errors import DataError
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file that is a list of objects. DataError for any other."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read ({error}); fetch or make the dataset again") from None
+    if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
+        raise DataError(f"{path} is no list of objects; fetch or make the dataset again")
+    return content
+
+
+def need(row: Mapping[str, Any], key: str, where: str) -> Any:
+    """A row's value. DataError where there is none."""
+    if key not in row:
+        raise DataError(f"{where} has no {key!r} (it has {', '.join(map(str, row))}); mend it")
+    return row[key]
+
+
+def text_of(row: Mapping[str, Any], key: str, where: str) -> str:
+    value = need(row, key, where)
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {key} is {value!r}, not a text; mend it")
+    return value
+
+
+def seconds_of(row: Mapping[str, Any], where: str) -> float:
+    """Its timestamp: a number, or a date and time as ISO 8601 has them."""
+    value = need(row, "timestamp", where)
+    if isinstance(value, str):
+        try:
+            return float(value) if value.replace(".", "", 1).isdecimal() else datetime.fromisoformat(value).timestamp()
+        except ValueError:
+            value = math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise DataError(f"{where}: timestamp is {row['timestamp']!r}, no time; mend it")
+    return float(value)
+
+
+def flat(value: Any, name: str) -> dict[str, list[float]]:
+    """The numbers of a value by name: of a number or a list of numbers itself, of an object ``name.key`` for each key, to any
+    depth. What is no number (a text, null, a list of objects) is left out."""
+    if isinstance(value, Mapping):
+        return {key: numbers for part, inner in value.items() for key, numbers in flat(inner, f"{name}.{part}").items()}
+    items = value if isinstance(value, list) else [value]
+    whole = bool(items) and all(isinstance(item, int | float) and not isinstance(item, bool) for item in items)
+    return {name: [_number(item) for item in items]} if whole else {}
+
+
+def _number(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an int of hundreds of digits
+        return math.inf
+
+
+def stacked(rows: Sequence[Sequence[float]], name: str, places: Sequence[str]) -> np.ndarray:
+    """Rows as float64 [n, size]. DataError names the place of one that has another size."""
+    for row, where in zip(rows, places, strict=True):
+        if len(row) != len(rows[0]):
+            raise DataError(f"{where}: {name} has {len(row)} numbers, where {len(rows[0])} stand before; mend it")
+    return np.array(rows, dtype=np.float64)
+
+
+def whole(values: np.ndarray) -> np.ndarray:
+    """Choices, which the JSON has as whole numbers: as int64, if they can be (others are measurements)."""
+    return values.astype(np.int64) if (np.abs(values) < 2**53).all() else values
