@@ -14,7 +14,8 @@ CHOICES = [(file.parent.name, file.stem) for file in FILES]
 OF_TRAINING = [pair for pair in CHOICES if pair[0] not in EVAL_PRESETS]
 PROGRAMS = {"train": [], "eval": ["checkpoint=outputs/run"]}
 PART = {"format": "lerobot", "path": "x"}
-SAMPLES = {"x": "x", "1": 1, "[x]": ["x"], "{a:{format:lerobot,path:x}}": {"a": PART}}  # for keys that must be given: as words of a command line, and as values
+# For keys that must be given: as words of a command line, and as values.
+SAMPLES = {"x": "x", "1": 1, "[x]": ["x"], "{a:{format:lerobot,path:x}}": {"a": PART}}
 
 
 def test_every_group_has_a_choice_and_every_folder_is_a_group():
