@@ -101,6 +101,26 @@ Examples:
   vla-report outputs/*transformer* outputs/*film_cnn* x=minutes
 """
 
+DATA = """\
+vla-data: look at recorded data of any format, check, convert, show and replay them.
+
+Usage: vla-data COMMAND FOLDER [key=value ...]
+
+Commands:
+  inspect FOLDER        episodes, tasks, cameras, rates, value ranges, and what is odd      episodes=all
+  validate FOLDER       counts, times, NaN, missing frames, statistics; exit code 3 if something is wrong
+                        --fix mends meta/ where the data tell what is right; pictures=false does not decode
+  convert FROM TO       any format to LeRobotDataset v3.0; killed and begun again, it goes on where it was
+                        images=keep|png|h264|av1   depth_range=[0.0,2.0]   verify=false
+  stats FOLDER          statistics of every number; output=stats.json
+  view FOLDER           a page (one file) with frames, instruction and curves
+                        episodes=0,3   output=page.html   columns=action,observation.state   cameras=NAME
+  replay FOLDER         the recorded actions in their environment, from the recorded seeds: do they succeed?
+                        episodes=0-9
+
+debug=true shows tracebacks. Recordings are never changed.
+"""
+
 MORE = """
 More:
   --cfg job             print the composed config and stop

@@ -1,5 +1,6 @@
 """The data files of a LeRobotDataset v3.0 as they are written: episode after episode, a new file where one is full."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,7 @@ class DataFiles:
             self._writer.close()
             self._sink.close()
             self._writer = self._sink = None
-            path = self._path(self.num_files - 1)
-            partial_of(path).replace(path)
+            settle(self._path(self.num_files - 1))
 
     def _path(self, number: int) -> Path:
         chunk, file = divmod(number, layout.CHUNK_SIZE)
@@ -76,6 +76,16 @@ class DataFiles:
 def partial_of(path: Path) -> Path:
     """Where a file lies until it is whole."""
     return path.with_name(path.name + PARTIAL)
+
+
+def settle(path: Path) -> None:
+    """The file is whole: have it on the disk, then give it its name."""
+    handle = os.open(partial_of(path), os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    partial_of(path).replace(path)
 
 
 def _array(values: np.ndarray | Sequence[bytes], kind: pa.DataType) -> pa.Array:

@@ -1,7 +1,6 @@
 """``meta/`` of a LeRobotDataset v3.0 as it is written. ``info.json`` comes last: what it counts is whole, the rest is nothing."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_files import PARTIAL, partial_of
+from vla_train.data.lerobot_files import PARTIAL, partial_of, settle
 from vla_train.data.lerobot_info import read_info, unfinished
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.errors import DataError
@@ -122,18 +121,15 @@ def write_json(path: Path, value: Any) -> None:
     """JSON for people, written so that there is all of it or what was there before."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with partial_of(path).open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial_of(path).replace(path)
+    partial_of(path).write_text(text, encoding="utf-8")
+    settle(path)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """The same for a parquet file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, partial_of(path))
-    partial_of(path).replace(path)
+    settle(path)
 
 
 def tasks_table(texts: list[str]) -> pa.Table:

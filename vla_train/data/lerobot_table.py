@@ -118,6 +118,10 @@ class LeRobotTable:
         assert clips is not None, "only cameras with files are kept"
         return decode_clips(clips, self.times(), image, name.rpartition(".")[2])
 
+    def clips(self, name: str) -> list[Clip] | None:
+        """Where a camera's videos lie, one an episode."""
+        return self._parts.clips(name)
+
     def _decoded(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
         row = 0
         for batch in self._tables.batches([name], 64):

@@ -9,7 +9,7 @@ import av
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_files import partial_of
+from vla_train.data.lerobot_files import partial_of, settle
 from vla_train.data.videos import Clip
 from vla_train.errors import UsageError
 
@@ -100,7 +100,7 @@ class EncodedVideos:
             self._container.mux(self._stream.encode(None))
             self._container.close()
             self._container = None
-            partial_of(self._path()).replace(self._path())
+            settle(self._path())
 
     def _open(self) -> None:
         self._number, self._frames, self._start, self._bytes = self._number + 1, 0, 0, 0
@@ -134,7 +134,7 @@ class CopiedVideos:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(clip.path, partial_of(path))
-            partial_of(path).replace(path)
+            settle(path)
         self._episode += 1
         return _place(number, clip.start, clip.start + seconds)
 

@@ -1,0 +1,1 @@
+"""The work of ``vla-data``: look at recorded data, check, convert, show and replay them."""

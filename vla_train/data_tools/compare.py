@@ -1,0 +1,66 @@
+"""Whether a converted dataset is what it was made from: numbers exactly, pictures as near as the codec allows."""
+
+import filecmp
+
+import numpy as np
+
+from vla_train import stopping
+from vla_train.data.lerobot_table import LeRobotTable
+from vla_train.data.progress import progress
+from vla_train.data_tools.contents import Contents
+from vla_train.data_tools.printing import say
+from vla_train.errors import DataError
+
+
+def compare(source: Contents, made: Contents, limits: tuple[float, float] | None) -> None:
+    """Print how alike they are. DataError where a number or a text differs, or a picture is missing."""
+    for name, values in source.numbers().items():
+        found = made.table.numbers([name])[name]
+        if values.dtype != found.dtype or not np.array_equal(values, found, equal_nan=True):
+            raise DataError(f"{name} of {source.table.path} came out otherwise than it went in: the conversion is not kept")
+    texts = [[contents.table.texts[index] for index in contents.table.text()] for contents in (source, made)]
+    if (
+        texts[0] != texts[1]
+        or not np.array_equal(source.lengths, made.lengths)
+        or not np.array_equal(source.seconds(), made.seconds())
+    ):
+        raise DataError(f"texts or times of {source.table.path} came out otherwise than they went in: the conversion is not kept")
+    total = sum(source.columns.values())
+    say(f"numbers: {total} in each of {source.num_frames:,} frames, all exact")
+    copied = [name for name in source.cameras if _same_files(source, made, name)]
+    for name in copied:
+        say(f"{name}: the video files are copies, byte for byte")
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in source.cameras if name not in copied}
+    if not errors:
+        return
+    with progress("comparing", source.num_frames) as advance:
+        for ours, theirs in zip(*(each.pictures(limits, stopping.check, list(errors)) for each in (source, made)), strict=True):
+            for block, other in zip(ours, theirs, strict=True):
+                for name, frames in block.items():
+                    difference = frames.astype(np.int16) - other[name]
+                    errors[name].append((difference.astype(np.float64) ** 2).mean(axis=(1, 2, 3)))
+                advance(len(next(iter(block.values()))))
+    for name, parts in errors.items():
+        say(f"{name}: {_likeness(np.concatenate(parts))}")
+
+
+def _same_files(source: Contents, made: Contents, name: str) -> bool:
+    """Whether a camera's videos are files of the same bytes. That they can be decoded was seen when they were copied."""
+    if not isinstance(source.table, LeRobotTable) or not isinstance(made.table, LeRobotTable):
+        return False
+    if "video" not in (dtypes := {each.table.features[name]["dtype"] for each in (source, made)}) or len(dtypes) > 1:
+        return False
+    ours, theirs = source.table.clips(name) or [], made.table.clips(name) or []
+    if [clip.start for clip in ours] != [clip.start for clip in theirs]:
+        return False
+    pairs = dict.fromkeys((mine.path, other.path) for mine, other in zip(ours, theirs, strict=True))
+    return all(filecmp.cmp(*pair, shallow=False) for pair in pairs)
+
+
+def _likeness(errors: np.ndarray) -> str:
+    """Mean squared errors [n] in words: PSNR of a whole is that of its mean error."""
+    if not errors.any():
+        return "all pictures exact"
+    whole, worst = (10 * np.log10(255.0**2 / error) for error in (errors.mean(), errors.max()))
+    exact = f"; {int((errors == 0).sum()):,} pictures exact" if (errors == 0).any() else ""
+    return f"PSNR {whole:.1f} dB, of the worst picture {worst:.1f} dB{exact}"

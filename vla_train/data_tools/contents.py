@@ -1,0 +1,161 @@
+"""What there is in recorded data of any format, before anything of it is chosen."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.choice import Choice
+from vla_train.data.depth import to_bytes
+from vla_train.data.lerobot_info import image_spec, read_info, unfinished
+from vla_train.data.reader import FORMATS
+from vla_train.data.records import place
+from vla_train.data.statistics import Described, describe_columns
+from vla_train.data.table import Table
+from vla_train.errors import DataError
+from vla_train.spec import ImageSpec
+
+BLOCK_FRAMES = 64  # decoded at once, of every camera
+MOST_FRAMES = 100_000_000  # room for every number is made at once, so a lie must not ask for all memory
+
+Block = dict[str, np.ndarray]  # pictures of some steps by feature, uint8 [n, y, x, c]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A dataset as a table, and what its features are: ``columns`` of numbers with their sizes, ``cameras``, and the rest."""
+
+    table: Table
+    format: str
+    columns: dict[str, int]
+    cameras: dict[str, ImageSpec]  # that have files
+    lacking: list[str]  # cameras that are declared without files
+    unread: dict[str, str]  # features that are neither numbers in a row nor pictures, with their dtypes
+    unfinished: bool  # its writer has not finished it
+
+    @property
+    def num_frames(self) -> int:
+        return int(self.table.starts[-1])
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.table.starts)
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        """Every column as recorded, [n, d]."""
+        found = self.table.numbers(list(self.columns))
+        return {name: found[name] for name in self.columns}
+
+    def rows(self, episode: int) -> slice:
+        """The frames of an episode."""
+        return slice(int(self.table.starts[episode]), int(self.table.starts[episode + 1]))
+
+    def seconds(self) -> np.ndarray:
+        """When each frame was, since its episode began, float64 [n]."""
+        if "timestamp" in self.table.features:
+            return self.table.numbers(["timestamp"])["timestamp"][:, 0].astype(np.float64)
+        steps = np.arange(self.num_frames) - np.repeat(self.table.starts[:-1], self.lengths)
+        return np.asarray(steps / self.table.rate)
+
+    def statistics(self) -> dict[str, Described]:
+        """Of every column, from all frames. DataError where a number is not finite."""
+        numbers = self.numbers()
+        for name, values in numbers.items():
+            if not np.isfinite(values).all():
+                row = int(np.argwhere(~np.isfinite(values))[0, 0])
+                where = place(row, self.table.starts)
+                raise DataError(f"{name} is not finite at {where} of {self.table.path}: vla-data validate lists all such places")
+        return describe_columns(numbers) if numbers else {}
+
+    def pictures(
+        self,
+        depth_range: tuple[float, float] | None = None,
+        each: Callable[[], None] = lambda: None,
+        cameras: Sequence[str] | None = None,
+    ) -> Iterator[Iterator[Block]]:
+        """For each episode in turn its pictures in blocks, those of all (or these) cameras side by side. Each must be used up
+        before the next. ``each`` is called before a block is decoded."""
+        chosen = self.cameras if cameras is None else {name: self.cameras[name] for name in cameras}
+        streams = {name: self.table.pictures(name, image) for name, image in chosen.items()}
+
+        def blocks(length: int) -> Iterator[Block]:
+            for first in range(0, length, BLOCK_FRAMES):
+                each()
+                yield {
+                    name: self._stacked(name, stream, min(BLOCK_FRAMES, length - first), depth_range)
+                    for name, stream in streams.items()
+                }
+
+        for length in self.lengths:
+            yield blocks(int(length))
+
+    def _stacked(self, name: str, stream: Iterator[np.ndarray], count: int, limits: tuple[float, float] | None) -> np.ndarray:
+        image = self.cameras[name]
+        block = np.empty((count, image.height, image.width, image.channels), np.uint8)
+        for row in range(count):
+            frame = next(stream, None)
+            if frame is None:
+                raise DataError(f"{self.table.path}: {name!r} has fewer pictures than there are steps")
+            block[row] = frame if image.kind != "depth" else to_bytes(frame, limits, name, self.table.path)
+        return block
+
+
+def open_contents(path: Path, kind: str | None = None) -> Contents:
+    """What there is at a path. DataError if it is no data that can be read."""
+    if not path.exists():
+        raise DataError(f"there is no {path}; name the folder (or file) of a dataset")
+    found = kind or next((name for name, known in FORMATS.items() if known.recognises(path)), None)
+    if found is None:
+        raise DataError(f"{path} is no dataset of a known format ({', '.join(FORMATS)}); LeRobot's has a {layout.INFO}")
+    table = FORMATS[found].open(path, Choice())
+    if (frames := int(table.starts[-1])) > MOST_FRAMES:
+        raise DataError(f"{path} declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
+    info = read_info(path) if found == "lerobot" else {}
+    declared = {name: feature for name, feature in table.features.items() if layout.is_picture(feature)}
+    cameras = {name: _image(table, name, feature) for name, feature in declared.items() if table.has_files(name)}
+    columns = {name: feature["shape"][0] for name, feature in table.features.items() if _is_column(table, name, feature)}
+    rest = {name: feature for name, feature in table.features.items() if name not in {**declared, **columns}}
+    return Contents(
+        table=table,
+        format=f"LeRobot {info['codebase_version']}" if info else found,
+        columns=columns,
+        cameras=cameras,
+        lacking=[name for name in declared if name not in cameras],
+        unread={name: f["dtype"] for name, f in rest.items() if name not in layout.INDEX_FEATURES and not _is_part(table, name)},
+        unfinished=unfinished(info) is not None,
+    )
+
+
+def facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What was noted of an episode as scalars, nested values as JSON text."""
+    reserved = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index")
+    kept = {str(key).replace("/", "."): value for key, value in row.items() if key not in reserved}
+    return {key: value if isinstance(value, str | int | float | None) else json.dumps(value) for key, value in kept.items()}
+
+
+def joined(names: Sequence[str], most: int = 8) -> str:
+    """Names in a sentence."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _image(table: Table, name: str, feature: layout.Feature) -> ImageSpec:
+    """The camera, of the kind that our own writer noted."""
+    known = {layout.IMAGE + camera: image for camera, image in table.noted.images.items()} if table.noted else {}
+    return known.get(name) or image_spec(feature)
+
+
+def _is_column(table: Table, name: str, feature: layout.Feature) -> bool:
+    numeric = feature["dtype"] in layout.NUMBERS and len(feature["shape"]) == 1
+    return numeric and name not in layout.INDEX_FEATURES and not _is_part(table, name)
+
+
+def _is_part(table: Table, name: str) -> bool:
+    """Whether it is another name for some numbers of a column."""
+    feature = table.features[name]
+    if len(feature["shape"]) != 1 or feature["dtype"] not in layout.NUMBERS:
+        return False
+    return any(column != name for column, _ in table.entries(name))

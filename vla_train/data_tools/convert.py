@@ -1,0 +1,185 @@
+"""``vla-data convert``: recorded data of any format as a LeRobotDataset v3.0. Numbers stay as they are, in type and value.
+
+The dataset is made beside its place, under a hidden name, and gets its own name when it is whole and has been compared with what
+it was made from. A conversion that was killed goes on with the first episode that was not committed.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vla_train import stopping
+from vla_train.data import lerobot_layout as layout
+from vla_train.data import modality
+from vla_train.data.episode_writer import EpisodeWriter
+from vla_train.data.lerobot_info import read_info
+from vla_train.data.lerobot_meta import write_json
+from vla_train.data.lerobot_table import LeRobotTable
+from vla_train.data.progress import progress
+from vla_train.data.video_files import CODECS, CopiedVideos
+from vla_train.data.videos import Clip
+from vla_train.data_tools.compare import compare
+from vla_train.data_tools.contents import Block, Contents, facts_of, joined, open_contents
+from vla_train.data_tools.printing import say
+from vla_train.errors import DataError, UsageError
+
+COMMIT_FRAMES = 500  # after which an end of an episode is a place to go on from
+IMAGES = ("keep", "png", *CODECS)
+
+
+def convert(
+    source: Path, target: Path, *, images: str = "keep", depth_range: tuple[float, float] | None = None, verify: bool = True
+) -> None:
+    """Convert the data at ``source`` to the folder ``target``, which must not exist or be empty.
+
+    ``images``: keep (videos are copied, not encoded again; pictures become PNG), png, or a codec. ``depth_range``: what is near
+    and far in depth maps that are no bytes. ``verify``: read the result and compare it with the source.
+
+    Raises:
+        DataError: ``target`` is not empty, or the source is damaged; then nothing is left of the conversion.
+        UsageError: a conversion of something else was begun there, or the folder cannot be written.
+    """
+    if images not in IMAGES:
+        raise UsageError(f"images={images}: choose one of {', '.join(IMAGES)}")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DataError(f"{target} is not empty, and nothing is written over: name a new folder")
+    contents = open_contents(source)
+    contents.table.check()
+    recipe = {"source": source.name, "format": contents.format, "fingerprint": contents.table.fingerprint(), "images": images}
+    partial = target.parent / f".{target.name}.partial"
+    begun = _begun(partial, recipe)
+    try:
+        _convert(contents, partial, images, depth_range, {"converted": recipe}, begun)
+        if verify:
+            compare(contents, open_contents(partial), depth_range)
+    except DataError:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    except OSError as error:
+        raise UsageError(f"{partial} cannot be written ({error.strerror}): free space, then begin again to go on") from error
+    if target.exists():
+        target.rmdir()
+    partial.rename(target)
+    left_out = [*contents.unread, *contents.lacking]
+    say(
+        f"{target}: {len(contents.lengths):,} episodes, {contents.num_frames:,} frames"
+        + (f"; left out: {joined(left_out)}" * bool(left_out))
+    )
+
+
+def _begun(partial: Path, recipe: dict[str, Any]) -> int:
+    """How many episodes an earlier conversion of the same has made. What cannot be gone on with is removed if it is ours."""
+    if not (partial / layout.INFO).is_file():
+        shutil.rmtree(partial, ignore_errors=True)  # killed before its first episode was committed
+        return 0
+    info = read_info(partial)
+    if info.get(layout.OURS, {}).get("converted") != recipe:
+        raise UsageError(f"a conversion of other data, or with other settings, was begun there and not ended: remove {partial}")
+    episodes = int(info["total_episodes"])
+    say(f"going on after {episodes:,} episodes that an earlier conversion made")
+    return episodes
+
+
+def _convert(
+    contents: Contents, folder: Path, images: str, limits: tuple[float, float] | None, extra: dict[str, Any], begun: int
+) -> None:
+    features = _features(contents, images)
+    head = {
+        "fps": layout.whole_or_fraction(contents.table.rate),
+        "robot_type": _robot(contents),
+        layout.OURS: _ours(contents) | extra,
+    }
+    codec = images if images in CODECS else "h264"
+    clips = _clips(contents) if images == "keep" else {}
+    seconds = (contents.lengths / contents.table.rate).tolist()
+    copies = {name: CopiedVideos(folder, name, found, seconds, begun) for name, found in clips.items()}
+    writer = EpisodeWriter(folder, features, head, append=True, codec=codec, videos=copies)
+    numbers = contents.numbers()
+    if "timestamp" in contents.table.features:
+        numbers |= contents.table.numbers(["timestamp"])
+    text, since = contents.table.text(), 0
+    with progress("converting", contents.num_frames) as advance:
+        for episode, blocks in enumerate(contents.pictures(limits, stopping.check)):
+            rows = contents.rows(episode)
+            counted = _counted(blocks, advance, int(contents.lengths[episode]))
+            if episode < begun:
+                for _ in counted:
+                    """They are there already; videos are read from the front."""
+                continue
+            told = [contents.table.texts[index] for index in text[rows]]
+            facts = facts_of(contents.table.episodes[episode])
+            writer.add({name: values[rows] for name, values in numbers.items()}, counted, told, facts)
+            since += len(told)
+            if since >= COMMIT_FRAMES:
+                writer.commit()
+                since = 0
+            stopping.check()
+    writer.finish()
+    _copy_names(contents, folder)
+
+
+def _copy_names(contents: Contents, folder: Path) -> None:
+    """The names of parts (the GR00T flavour), without those of columns that were left out."""
+    path = contents.table.path / modality.FILE
+    if not isinstance(contents.table, LeRobotTable) or not path.is_file():
+        return
+    content = json.loads(path.read_text(encoding="utf-8"))
+    known = {**contents.columns, **contents.cameras}
+    kept = {
+        kind: {name: entry for name, entry in entries.items() if entry.get("original_key", next(iter(known))) in known}
+        for kind, entries in content.items()
+        if kind != "annotation"  # which could name a column of texts by numbers that are others now
+    }
+    write_json(folder / modality.FILE, kept)
+
+
+def _counted(blocks: Iterator[Block], advance: Any, length: int) -> Iterator[Block]:
+    done = 0
+    for block in blocks:
+        yield block
+        count = len(next(iter(block.values()))) if block else 0
+        advance(count)
+        done += count
+    advance(length - done)  # without cameras
+
+
+def _features(contents: Contents, images: str) -> dict[str, layout.Feature]:
+    """The features of the new dataset, under the names of the old one."""
+    table, found = contents.table, {}
+    for name, image in contents.cameras.items():
+        picture = layout.picture_feature(image)
+        if images == "keep" and table.features[name]["dtype"] == "video":
+            found[name] = picture | {"dtype": "video", "info": table.features[name].get("info") or {}}
+        elif images in CODECS and image.kind == "colour" and image.channels == 3:
+            found[name] = layout.video_feature(picture, table.rate, images)
+        else:
+            found[name] = picture | ({"info": {"is_depth_map": True}} if image.kind == "depth" else {})
+    for name in contents.columns:
+        feature = table.features[name]
+        found[name] = {"dtype": feature["dtype"], "shape": feature["shape"], "names": feature.get("names")}
+    return found | layout.INDEX_FEATURES
+
+
+def _ours(contents: Contents) -> dict[str, Any]:
+    """What our own writer noted of how the data came to be, if it was ours that wrote them."""
+    if contents.table.noted is None:
+        return {}
+    noted = read_info(contents.table.path)[layout.OURS]
+    return {key: value for key, value in noted.items() if key not in (layout.UNFINISHED, "converted")} | {
+        "spec": json.loads(contents.table.noted.to_json())
+    }
+
+
+def _robot(contents: Contents) -> str:
+    is_lerobot = (contents.table.path / layout.INFO).is_file()
+    return str(read_info(contents.table.path).get("robot_type") if is_lerobot else "unknown")
+
+
+def _clips(contents: Contents) -> dict[str, list[Clip]]:
+    """Where the videos lie that can be copied as they are."""
+    if not isinstance(contents.table, LeRobotTable):
+        return {}
+    found = {name: contents.table.clips(name) for name in contents.cameras if contents.table.features[name]["dtype"] == "video"}
+    return {name: clips for name, clips in found.items() if clips}

@@ -1,0 +1,133 @@
+"""``vla-data validate``: is this dataset what it says it is? What is wrong is listed; what meta/ could say rightly is mended."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from vla_train import stopping
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.progress import progress
+from vla_train.data.records import place
+from vla_train.data_tools import meta_checks
+from vla_train.data_tools.contents import Contents, joined, open_contents
+from vla_train.data_tools.meta_checks import Problem
+from vla_train.data_tools.odd import oddities
+from vla_train.data_tools.printing import say
+from vla_train.errors import DataError
+
+GAP = 1.5  # steps between two frames from which on at least one is missing
+
+
+def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
+    """Print what is wrong and what is odd. Returns 3 if something is wrong that was not mended.
+
+    ``fix`` recomputes counts, lengths and statistics in meta/ from the data. Recordings (data/, videos/) are never written.
+    ``pictures=False`` decodes none.
+    """
+    is_lerobot = (path / layout.INFO).is_file()
+    left = _settled(_told(lambda: meta_checks.counts(path)), fix) if is_lerobot else []
+    try:
+        contents = open_contents(path)
+    except DataError as error:
+        text = str(error)
+        problems = [*left, Problem(f"it cannot be opened: {text}")] if not left or fix else left
+        return _end(path, problems, "the other checks wait until this is mended")
+    left += _numbers(contents) + _rows(contents)
+    left += _settled(_told(lambda: meta_checks.statistics(contents)), fix) if is_lerobot else []
+    left += _pictures(contents) if pictures else []
+    for line in _odd(contents):
+        say(f"odd: {line}")
+    return _end(
+        path,
+        left,
+        f"{len(contents.lengths):,} episodes, {contents.num_frames:,} frames"
+        + ("" if pictures else "; pictures were not decoded"),
+    )
+
+
+def _end(path: Path, problems: list[Problem], told: str) -> int:
+    for problem in problems:
+        say(f"wrong: {problem.text}" + (" (--fix mends it)" if problem.mend else ""))
+    count = f"{len(problems)} problem{'s' * (len(problems) != 1)}" if problems else "nothing wrong"
+    say(f"{path}: {count} ({told})")
+    return DataError.exit_code if problems else 0
+
+
+def _settled(problems: list[Problem], fix: bool) -> list[Problem]:
+    """Those that remain; with ``fix`` the others are mended."""
+    for problem in problems:
+        if fix and problem.mend:
+            problem.mend()
+            say(f"mended: {problem.text}")
+    return [problem for problem in problems if not (fix and problem.mend)]
+
+
+def _told(check: Callable[[], list[Problem]]) -> list[Problem]:
+    """What a check finds; where it cannot be made, why."""
+    try:
+        return check()
+    except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return [
+            Problem(str(error) if isinstance(error, DataError) else f"meta/ cannot be read ({type(error).__name__}: {error})")
+        ]
+
+
+def _numbers(contents: Contents) -> list[Problem]:
+    """Columns that are missing or of another size, and numbers that are none."""
+    found = []
+    for name in contents.columns:
+        try:
+            values = contents.table.numbers([name])[name]
+        except DataError as error:
+            found.append(Problem(str(error)))
+            continue
+        bad = np.unique(np.argwhere(~np.isfinite(values))[:, 0])
+        if len(bad):
+            episodes = np.unique(np.searchsorted(contents.table.starts, bad, side="right") - 1)
+            first = place(int(bad[0]), contents.table.starts)
+            found.append(
+                Problem(f"{name} is not finite in {len(bad)} frames, first at {first}; episodes {joined([*map(str, episodes)])}")
+            )
+    return found
+
+
+def _rows(contents: Contents) -> list[Problem]:
+    """The order of rows, their texts, and frames that are missing in time."""
+
+    def check() -> list[Problem]:
+        contents.table.check()
+        contents.table.text()
+        seconds, rate = contents.seconds(), contents.table.rate
+        gaps = np.flatnonzero(np.diff(seconds) * rate > GAP)
+        gaps = gaps[~np.isin(gaps + 1, contents.table.starts)]  # between episodes there is none
+        if not len(gaps):
+            return []
+        first, length = place(int(gaps[0]), contents.table.starts), float(seconds[gaps[0] + 1] - seconds[gaps[0]])
+        return [
+            Problem(f"frames are missing in {len(gaps)} places, first {length:.3g} s after {first} (a step has {1 / rate:.3g} s)")
+        ]
+
+    return _told(check)
+
+
+def _pictures(contents: Contents) -> list[Problem]:
+    """Every picture decoded, camera by camera."""
+    found = []
+    for name, image in contents.cameras.items():
+        limits = (0.0, 1.0) if image.kind == "depth" else None  # whether it can be read, not what it shows
+        try:
+            with progress(f"decoding {name}", contents.num_frames) as advance:
+                for blocks in contents.pictures(limits, stopping.check, [name]):
+                    for block in blocks:
+                        advance(len(block[name]))
+        except DataError as error:
+            found.append(Problem(str(error)))
+    return found
+
+
+def _odd(contents: Contents) -> list[str]:
+    try:
+        return oddities(contents, contents.numbers())
+    except DataError:
+        return []  # which is among the problems
