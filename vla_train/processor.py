@@ -173,14 +173,15 @@ class Processor:
         return tokens, mask
 
     def _encode(self, instruction: str) -> list[int]:
-        if instruction not in self._ids:
+        found = self._ids.get(instruction)  # once: another thread may clear the table
+        if found is None:
             text = clean(instruction) if self.language == "instruction" else ""
             ids = [BEGIN_ID, *(self.tokenizer.encode(text).ids if text else [])]
             if len(self._ids) >= 100_000:  # a server must not grow for ever
                 self._ids.clear()
             self._longest = max(self._longest, len(ids))
-            self._ids[instruction] = ids[: self.max_tokens]
-        return self._ids[instruction]
+            found = self._ids[instruction] = ids[: self.max_tokens]
+        return found
 
     def observation(
         self,

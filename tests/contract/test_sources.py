@@ -117,11 +117,11 @@ def test_the_batches_have_the_promised_type(make, dataset, batch_type):
 def test_an_accident_is_raised_where_its_batch_is_asked_for(make, dataset, monkeypatch, prefetch):
     asked, gather = [], dataset.gather
 
-    def fail_at_the_third(indices):
+    def fail_at_the_third(indices, *others):
         asked.append(indices)
         if len(asked) == 3:
             raise DataError("the disk is gone")
-        return gather(indices)
+        return gather(indices, *others)
 
     monkeypatch.setattr(dataset, "gather", fail_at_the_third)
     source = make(prefetch=prefetch)

@@ -213,7 +213,9 @@ def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, pro
     return make(node, "paradigm", policy=policy, make_optimizer=make_optimizer)  # type: ignore[no-any-return]
 
 
-def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage) -> Any:
+def make_source(
+    config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage, augmentation: Any = None
+) -> Any:
     """The source of a stage. Raises UsageError where it does not yield what the paradigm learns from, or cannot end the run."""
     frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
     parts = dataset.by_part(frames("train"))
@@ -228,6 +230,7 @@ def make_source(config: Config, dataset: DemonstrationDataset, batch_type: type[
         batch_size=config["dataset"]["batch_size"],
         seed=config["seed"],
         batch_type=batch_type,
+        **({} if augmentation is None else {"augmentation": augmentation}),
     )
     if not issubclass(source.batch_type, batch_type):
         paradigm, name = config["choices"]["paradigm"], config["choices"]["source"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
+from vla_train.build.augmenting import make_sources
 from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
 from vla_train.build.objects import (
     Config,
@@ -24,7 +25,6 @@ from vla_train.build.objects import (
     make_paradigm,
     make_policy,
     make_processor,
-    make_source,
 )
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
@@ -113,7 +113,7 @@ def _train(
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
-    sources = functools.partial(make_source, config, learner.dataset, paradigm.batch_type)
+    sources = make_sources(config, learner.dataset, paradigm.batch_type, stage)
     sources(stage).close()  # what does not fit is told before there is a run folder
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vla_train.data.augmentation.batch import Augment, Batch
 from vla_train.data.cache import open_cache
 from vla_train.data.reader import Reader, open_reader
 from vla_train.data.split import split_episodes
 from vla_train.data.statistics import feature_statistics
 from vla_train.data.windows import Windows
 from vla_train.errors import DataError
-from vla_train.processor import Processor
+from vla_train.processor import Processor, clean
 from vla_train.spec import FeatureStatistics
 from vla_train.types import Demonstration, Observation, Transition
 
@@ -50,6 +51,7 @@ class DemonstrationDataset:
         self.spec = metadata.spec.with_window(history, chunk)
         self.fingerprint = metadata.fingerprint
         self.instructions = metadata.instructions
+        self.scenes = [str(episode.get("scene") or "") for episode in metadata.episodes]
         self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames
         self.episodes = split_episodes(self.num_episodes, validation, seed, held_out)
         self._columns = reader.columns()
@@ -128,18 +130,14 @@ class DemonstrationDataset:
         relative: np.ndarray = (self._columns.action[rows] - origin[:, None])[valid]
         return relative
 
-    def gather(self, indices: np.ndarray) -> Demonstration:
+    def gather(self, indices: np.ndarray, augment: Augment | None = None) -> Demonstration:
         """The demonstrations at frames int64 [b]. Before an episode began its first frame stands in (``present`` is False)
-        and past its end its last action (``valid`` is False)."""
+        and past its end its last action (``valid`` is False). ``augment`` may change them."""
         rows, valid = self._windows.horizon(indices, self.chunk)
-        action = torch.from_numpy(self._columns.action[rows])
-        return Demonstration(
-            observation=self._observation(indices),
-            action=action,
-            valid=torch.from_numpy(valid)[..., None].expand(action.shape).contiguous(),
-        )
+        (observation,), action = self._decisions([indices], rows, augment)
+        return Demonstration(observation=observation, action=action, valid=_of_every_number(valid, action))
 
-    def gather_transitions(self, indices: np.ndarray, discount: float) -> Transition:
+    def gather_transitions(self, indices: np.ndarray, discount: float, augment: Augment | None = None) -> Transition:
         """The same as steps of experience, over a whole chunk of h actions or what the episode has left of it (n steps):
         reward sum_{i<n} discount^i r_{t+i}, discount^n, and the observation at t + n."""
         rows, valid = self._windows.horizon(indices, self.chunk)
@@ -149,30 +147,39 @@ class DemonstrationDataset:
         following = np.minimum(indices + steps, self._windows.end[indices] - 1)
         terminated = self._terminated[last]
         cut = (last == self._windows.end[indices] - 1) & ~terminated
-        demonstration = self.gather(indices)
+        (observation, next_observation), action = self._decisions([indices, following], rows, augment)
         return Transition(
-            observation=demonstration.observation,
-            action=demonstration.action,
-            valid=demonstration.valid,
+            observation=observation,
+            action=action,
+            valid=_of_every_number(valid, action),
             reward=torch.from_numpy((self._reward[rows] * powers * valid).sum(axis=1, dtype=np.float32)),
             discount=torch.from_numpy((discount**steps).astype(np.float32)),
-            next_observation=self._observation(following),
+            next_observation=next_observation,
             terminated=torch.from_numpy(terminated),
             truncated=torch.from_numpy(cut),
         )
 
-    def _observation(self, indices: np.ndarray) -> Observation:
-        rows, present = self._windows.history(indices, self.history)
-        text = self._columns.text[indices]
-        return self.processor.observation(
-            self._images(rows),
-            self._tokens[text],
-            self._token_mask[text],
-            self._columns.state[rows],
-            present,
-            task=self._task[indices],
-            domain=self._domain[indices],
-        )
+    def _decisions(
+        self, frames: Sequence[np.ndarray], actions: np.ndarray, augment: Augment | None
+    ) -> tuple[list[Observation], torch.Tensor]:
+        """The observations at each of ``frames`` [b] and the actions at rows [b, h], all of them changed together."""
+        windows = [self._windows.history(indices, self.history) for indices in frames]
+        rows = np.concatenate([window for window, _ in windows], axis=1)
+        images, state, action = self._images(rows), self._columns.state[rows], self._columns.action[actions]
+        texts = [self._columns.text[indices] for indices in frames]
+        tokens = [(self._tokens[text], self._token_mask[text]) for text in texts]
+        if augment is not None:
+            words = [[clean(self._columns.texts[number]) for number in text.tolist()] for text in texts]
+            episode = np.searchsorted(self._columns.starts, frames[0], side="right") - 1
+            augment(Batch(images, state, action, words, episode))
+            tokens = [self.processor.tokenize(told) for told in words]
+        found = []
+        for number, (indices, (_, present)) in enumerate(zip(frames, windows, strict=True)):
+            part = slice(number * self.history, (number + 1) * self.history)
+            shown = {camera: pictures[:, part] for camera, pictures in images.items()}
+            whose = {"task": self._task[indices], "domain": self._domain[indices]}
+            found.append(self.processor.observation(shown, *tokens[number], state[:, part], present, **whose))
+        return found, torch.from_numpy(action)
 
     def _images(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The pictures of windows [b, k], uint8 [b, k, y, x, c] for each camera."""
@@ -201,6 +208,11 @@ class DemonstrationDataset:
         if self._columns.terminated is None:
             raise DataError(f"the dataset at {self.folder} does not say where episodes terminated (next.terminated or next.done)")
         return self._columns.terminated
+
+
+def _of_every_number(valid: np.ndarray, action: torch.Tensor) -> torch.Tensor:
+    """bool [b, h] for each number of the actions [b, h, a]."""
+    return torch.from_numpy(valid)[..., None].expand(action.shape).contiguous()
 
 
 def _take(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -86,6 +86,7 @@ class Mixture(DemonstrationDataset):
         self.spec = replace(self.spec, domains=domains)
         self.fingerprint = hashlib.sha256("".join(part.fingerprint for part in every).encode()).hexdigest()
         self.instructions = list(chain.from_iterable(part.instructions for part in every))
+        self.scenes = list(chain.from_iterable(part.scenes for part in every))
         self._starts = episode_starts([part.num_frames for part in every])
         episodes = episode_starts([part.num_episodes for part in every])
         self.num_frames, self.num_episodes = int(self._starts[-1]), int(episodes[-1])

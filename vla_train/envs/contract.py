@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from vla_train.spec import Spec
+from vla_train.symmetry import Symmetry
 from vla_train.types import RawObservation
 
 
@@ -46,6 +47,13 @@ class Changeable(Protocol):
 
     def changed(self, axis: str, strength: float) -> Any:
         """The randomization that changes one axis alone, at a strength from 0 (not at all) to 1."""
+
+
+@runtime_checkable
+class Symmetric(Protocol):
+    """What an environment offers besides if its demonstrations may be moved or renamed (``augmentation``)."""
+
+    symmetry: Symmetry
 
 
 @runtime_checkable

@@ -27,7 +27,8 @@ from vla_train.types import RawObservation
 
 SETTINGS = ("processes", "timeout")  # of an environment's config: how it runs, not what it shows
 STARTING = 300.0  # seconds that a worker has for its imports and for making its rows
-FACTS = ("io_spec", "stage", "not_applicable", "name", "task_groups", "single_observation_space", "single_action_space")
+SPACES = ("single_observation_space", "single_action_space")
+FACTS = ("io_spec", "stage", "not_applicable", "name", "task_groups", "symmetry", *SPACES)
 
 
 def spread(make: Callable[..., Environment], num_envs: int, processes: int = 0, timeout: float = 120.0) -> Environment:

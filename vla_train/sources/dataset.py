@@ -1,5 +1,6 @@
 """Batches from recorded data, in an order that is a pure function of (seed, epoch), made ahead by a thread."""
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -7,8 +8,10 @@ from contextlib import suppress
 
 import numpy as np
 
+from vla_train.data.augmentation.batch import Change
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import DataError
+from vla_train.seeds import counter_bits
 from vla_train.sources.order import Order
 from vla_train.spec import StateDict
 from vla_train.types import Demonstration, Struct, Transition
@@ -20,7 +23,8 @@ class DatasetSource:
     The epochs of an ``Order`` stand one behind the other in one stream, and batch n is its samples n * batch_size to
     (n + 1) * batch_size. So every batch is full, every frame comes once an epoch (without weights), and a dataset smaller than
     a batch fills it with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread); it changes neither order
-    nor content. ``discount`` is for batches of Transition.
+    nor content. ``discount`` is for batches of Transition. ``augmentation`` changes every sample by numbers that follow from
+    (seed, epoch, place in the epoch), so that it is the same whatever the size of batches and wherever a run was resumed.
     """
 
     collects = False  # no world is stepped
@@ -37,13 +41,14 @@ class DatasetSource:
         weights: Sequence[float] | None = None,
         batch_type: type[Struct] = Demonstration,
         discount: float = 0.99,
+        augmentation: Change | None = None,
     ):
         if batch_size < 1 or prefetch < 0:
             raise ValueError(f"batch_size must be at least 1 and prefetch at least 0, not {batch_size} and {prefetch}")
         if issubclass(batch_type, Transition) and not dataset.has_rewards:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
         self._dataset, self._discount = dataset, discount
-        self._order = Order(indices, weights, seed)
+        self._order, self._seed, self._augmentation = Order(indices, weights, seed), seed, augmentation
         self._batch_size, self._prefetch = batch_size, prefetch
         self._batch_type = Transition if issubclass(batch_type, Transition) else Demonstration  # what it has, whatever was asked
         self._batches = 0  # consumed; what was made ahead does not count
@@ -91,10 +96,15 @@ class DatasetSource:
             self._worker = None
 
     def _make(self, batch: int) -> Demonstration:
-        indices = self._order(batch * self._batch_size, (batch + 1) * self._batch_size)
+        samples = np.arange(batch * self._batch_size, (batch + 1) * self._batch_size)
+        indices = self._order(int(samples[0]), int(samples[-1]) + 1)
+        augment = None
+        if self._augmentation is not None:
+            key = counter_bits(samples, self._seed, 1)[:, 0].astype(np.int64)
+            augment = functools.partial(self._augmentation, key=key)
         if issubclass(self._batch_type, Transition):
-            return self._dataset.gather_transitions(indices, self._discount)
-        return self._dataset.gather(indices)
+            return self._dataset.gather_transitions(indices, self._discount, augment)
+        return self._dataset.gather(indices, augment)
 
 
 class _Prefetcher:

@@ -24,6 +24,7 @@ from vla_train.envs.tabletop.scenes import sample_scenes
 from vla_train.envs.tabletop.spaces import action_space, observation_space
 from vla_train.envs.tabletop.stages import STAGES
 from vla_train.envs.tabletop.state import STATE_NAMES, State
+from vla_train.envs.tabletop.symmetry import tabletop_symmetry
 from vla_train.errors import WorldError
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import RawObservation
@@ -82,6 +83,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         self.single_action_space = action_space(self.io_spec)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
+        self.symmetry = tabletop_symmetry(cameras, actions, plain=self._randomization is None)
         self._progress = Progress(num_envs, self._stage.steps, self._stage.kinds)
         self._words: list[Goal] = []
         self._ended = np.ones(num_envs, bool)

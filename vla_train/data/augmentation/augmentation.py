@@ -1,0 +1,107 @@
+"""The ``augmentation`` config: which changes are made, in which order."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from vla_train.data.augmentation.batch import Batch, Change
+from vla_train.data.augmentation.geometry import Geometry
+from vla_train.data.augmentation.renaming import Renaming
+from vla_train.errors import UsageError
+from vla_train.spec import ImageSpec, Spec
+from vla_train.symmetry import Plane, Symmetry
+
+Auto = Literal["auto"]
+
+
+class Augmentation:
+    """What happens to a batch of training samples, after resizing and before tokenizing. Never at evaluation.
+
+    First what moves (``flips``, ``rotation``; with probability ``move``), then what is renamed (``colours``, ``shapes``; with
+    probability ``rename``). "auto" is all that the data allow. ``plane``
+    declares the geometry of recordings (the fields of ``symmetry.Plane``); None: what the environment declares.
+
+    Raises:
+        UsageError: it cannot be done to these data, because of what is not known of them or of what they are.
+    """
+
+    def __init__(
+        self,
+        *,
+        symmetry: Symmetry,
+        spec: Spec,
+        cameras: Mapping[str, ImageSpec],
+        scenes: Sequence[str],
+        flips: Auto | Sequence[str] = (),
+        rotation: Auto | bool = False,
+        move: float = 1.0,
+        plane: Mapping[str, Any] | None = None,
+        colours: Literal["none", "legal", "all"] = "none",
+        shapes: Auto | bool = False,
+        rename: float = 1.0,
+    ):
+        self.changes: list[Change] = []
+        if (flips or rotation) and move:
+            self.changes.append(_geometry(symmetry.plane, plane, spec, cameras, flips, rotation, move))
+        if (colours != "none" or shapes is True) and rename:
+            self.changes.append(_renaming(symmetry, cameras, scenes, colours, shapes, rename))
+
+    def __call__(self, batch: Batch, key: np.ndarray) -> None:
+        """Change the batch in place; ``key`` int64 [b] is where each sample's randomness comes from."""
+        for change in self.changes:
+            change(batch, key)
+
+
+def _geometry(
+    known: Plane | None,
+    declared: Mapping[str, Any] | None,
+    spec: Spec,
+    cameras: Mapping[str, ImageSpec],
+    flips: Auto | Sequence[str],
+    rotation: Auto | bool,
+    probability: float,
+) -> Geometry:
+    plane = known if declared is None else _plane(declared)
+    if plane is None:
+        raise UsageError(
+            "augmentation: how actions and state move with the pictures is not known of these data, so nothing can be mirrored "
+            f"or turned. Say it with augmentation.plane (docs/augmentation.md) for the {spec.state_size} numbers of the state "
+            f"{list(spec.state_names)} and the action {list(spec.action.names)}, or set augmentation.flips=[] "
+            "augmentation.rotation=false"
+        )
+    square = all(image.height == image.width for image in cameras.values())
+    if flips == "auto":
+        flips = ["horizontal"] if plane.mirror_only else ["horizontal", "vertical"]
+    if rotation == "auto":
+        rotation = square and not plane.mirror_only
+    return Geometry(plane, spec, cameras, flips=flips, rotation=rotation, probability=probability)
+
+
+def _plane(declared: Mapping[str, Any]) -> Plane:
+    try:
+        fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in declared.items()}
+        return Plane(**fields)
+    except TypeError as error:
+        raise UsageError(
+            f"augmentation.plane: {error}. It needs cameras, state and action, and may have centre, period, limited and "
+            "mirror_only: docs/augmentation.md"
+        ) from error
+
+
+def _renaming(
+    symmetry: Symmetry,
+    cameras: Mapping[str, ImageSpec],
+    scenes: Sequence[str],
+    colours: Literal["none", "legal", "all"],
+    shapes: Auto | bool,
+    probability: float,
+) -> Renaming:
+    names = symmetry.names
+    if names is None:
+        raise UsageError(
+            "augmentation: which words are colours, and what they look like in the pictures, is not known of these data (with "
+            "randomization it changes from episode to episode): set augmentation.colours=none augmentation.shapes=false"
+        )
+    exchange = any(len(codes.shapes) > 1 for codes in names.codes.values()) if shapes == "auto" else shapes
+    return Renaming(names, cameras, scenes, colours=colours, shapes=exchange, probability=probability)

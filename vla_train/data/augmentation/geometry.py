@@ -1,0 +1,215 @@
+"""Pictures mirrored and turned by right angles, and with them the state, the action and the words.
+
+The eight moves are the symmetries of a square. Move 4 m + q mirrors (m = 1: left and right change sides), then turns by q
+quarters counter-clockwise. All samples of one move are moved together, without a loop over samples.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from vla_train.data.augmentation.batch import Batch
+from vla_train.data.augmentation.directions import moved, moved_words
+from vla_train.errors import UsageError
+from vla_train.seeds import counter_integers, counter_uniform
+from vla_train.spec import ImageSpec, Spec
+from vla_train.symmetry import Plane
+
+MOVES = [divmod(move, 4) for move in range(8)]  # (mirrored, quarters)
+FLIPS = {"horizontal": 4, "vertical": 6}
+_DRAW = 1  # the number of this change's random numbers
+_COORDINATES = {"x": 0, "y": 1, "dx": 0, "dy": 1}  # which axis each lies along
+_SIGNED = re.compile(r"[+-](x|y|yaw)")
+
+
+class Geometry:
+    """Moves each sample by one of the moves that ``flips`` ("horizontal", "vertical") and ``rotation`` make up, staying as it is
+    among them, all equally likely of those that its words and its action allow; with ``probability``, else leaves it alone.
+
+    Raises:
+        UsageError: the plane is not known, does not allow such moves, or does not fit the Spec and its pictures.
+    """
+
+    def __init__(
+        self,
+        plane: Plane,
+        spec: Spec,
+        cameras: Mapping[str, ImageSpec],
+        *,
+        flips: Sequence[str],
+        rotation: bool,
+        probability: float = 1.0,
+    ):
+        self._plane, self._spec, self._probability = plane, spec, probability
+        self._moves = _closed({FLIPS[flip] for flip in flips} | ({1} if rotation else set()))
+        _check(plane, spec, cameras, self._moves)
+        self._discrete = spec.action.kind == "discrete"
+        self._state = _Numbers(plane.state, plane)
+        self._action = _Numbers(plane.action, plane)
+        turning = [place for place, tag in enumerate(plane.action) if tag.endswith("yaw")]
+        self._turning = turning if plane.limited else []
+        self._turns = np.array([tag.endswith("yaw") for tag in plane.action])
+
+    def __call__(self, batch: Batch, key: np.ndarray) -> None:
+        move = self._drawn(batch, key)
+        for number in np.unique(move[move > 0]).tolist():
+            rows = np.flatnonzero(move == number)
+            mirrored, quarters = MOVES[number]
+            for images in batch.images.values():
+                images[rows] = moved_pictures(images[rows], mirrored, quarters)
+            for texts in batch.texts:
+                for row in rows.tolist():
+                    texts[row] = moved_words(texts[row], mirrored, quarters) or texts[row]
+        batch.state[:] = self._state.moved(batch.state, move)
+        batch.action[:] = self._action.chosen(batch.action, move) if self._discrete else self._action.moved(batch.action, move)
+
+    def _drawn(self, batch: Batch, key: np.ndarray) -> np.ndarray:
+        """int64 [b]: each sample's move."""
+        count = len(key)
+        allowed = np.zeros((count, len(MOVES)), bool)
+        for move in self._moves:
+            allowed[:, move] = [self._worded(texts, move) for texts in zip(*batch.texts, strict=True)]
+        allowed[self._turn_now(batch), 1::2] = False
+        number = counter_integers(key, _DRAW, 1, allowed.sum(axis=1)[:, None])
+        move = (allowed.cumsum(axis=1) > number).argmax(axis=1)
+        return np.where(counter_uniform(key, _DRAW, 2)[:, 1] < self._probability, move, 0)
+
+    def _worded(self, texts: Sequence[str], move: int) -> bool:
+        return all(moved_words(text, *MOVES[move]) is not None for text in texts)
+
+    def _turn_now(self, batch: Batch) -> np.ndarray:
+        """bool [b]: the samples that turn a joint that has limits."""
+        if not self._plane.limited:
+            return np.zeros(len(batch.state), bool)
+        turns = self._turns[batch.action[..., 0]] if self._discrete else batch.action[..., self._turning] != 0
+        return np.asarray(turns.reshape(len(batch.state), -1).any(axis=1))
+
+
+def moved_pictures(pictures: np.ndarray, mirrored: int, quarters: int) -> np.ndarray:
+    """A view of pictures [..., y, x, c], mirrored and turned."""
+    turned = pictures[..., ::-1, :] if mirrored else pictures
+    return np.rot90(turned, quarters, axes=(-3, -2))
+
+
+class _Numbers:
+    """The state's or the action's numbers, or a discrete action's choices, under the eight moves: tables [move, number]."""
+
+    def __init__(self, tags: Sequence[str], plane: Plane):
+        size = len(tags)
+        self._source = np.tile(np.arange(size), (len(MOVES), 1))  # the old number that a new one is
+        self._sign = np.ones((len(MOVES), size), np.float32)
+        self._shift = np.zeros((len(MOVES), size), np.float32)
+        self._angles = [place for place, tag in enumerate(tags) if tag == "yaw"]
+        self._period = plane.period
+        for move, (mirrored, quarters) in enumerate(MOVES):
+            for place, tag in enumerate(tags):
+                self._enter(move, mirrored, quarters, place, tag, tags, plane)
+
+    def _enter(self, move: int, mirrored: int, quarters: int, place: int, tag: str, tags: Sequence[str], plane: Plane) -> None:
+        if tag.startswith(("+", "-")):
+            self._source[move, _partner(tags, place, moved_tag(tag, mirrored, quarters))] = place
+        elif tag in _COORDINATES:
+            axis = _COORDINATES[tag]
+            direction = moved(((1, 0), (0, 1))[axis], mirrored, quarters)
+            new, sign = _partner(tags, place, tag[:-1] + ("x" if direction[0] else "y")), sum(direction)
+            self._source[move, new], self._sign[move, new] = place, sign
+            if tag in ("x", "y"):
+                to = 0 if direction[0] else 1
+                self._shift[move, new] = plane.centre[to] - sign * plane.centre[axis]
+        elif tag in ("yaw", "dyaw"):
+            self._sign[move, place] = -1 if mirrored else 1
+            self._shift[move, place] = (np.pi * mirrored + np.pi / 2 * quarters) % plane.period if tag == "yaw" else 0.0
+
+    def moved(self, values: np.ndarray, move: np.ndarray) -> np.ndarray:
+        """float32 [b, k, numbers] of samples that are moved by move [b]."""
+        source = np.broadcast_to(self._source[move][:, None], values.shape)
+        result: np.ndarray = np.take_along_axis(values, source, axis=-1) * self._sign[move][:, None] + self._shift[move][:, None]
+        if self._angles:
+            turned = np.flatnonzero(move)
+            angles = result[turned][..., self._angles]
+            half = self._period / 2
+            wrapped = angles - np.float32(self._period) * np.floor((angles + half) / self._period).astype(np.float32)
+            # What lies within the limits stays where it is: an end of the range is not carried over to the other.
+            inside = np.abs(angles) <= half
+            result[turned[:, None], :, self._angles] = np.where(inside, angles, wrapped).swapaxes(1, 2)
+        return result
+
+    def chosen(self, choices: np.ndarray, move: np.ndarray) -> np.ndarray:
+        """int64 [b, h, 1]: the choices that are the moved ones."""
+        becomes = np.argsort(self._source, axis=1)  # a permutation's inverse
+        return np.take_along_axis(becomes[move], choices[..., 0], axis=1)[..., None]
+
+
+def _partner(tags: Sequence[str], place: int, tag: str) -> int:
+    """Where the tag stands that the one at ``place`` becomes: the second x becomes the second y. Itself, if there is none."""
+    places = [number for number, other in enumerate(tags) if other == tag]
+    earlier = tags[:place].count(tags[place])
+    return places[earlier] if earlier < len(places) else place
+
+
+def moved_tag(tag: str, mirrored: int, quarters: int) -> str:
+    """A signed direction ("+x-y", "+yaw") after a move."""
+    parts = {match[1]: 1 if match[0][0] == "+" else -1 for match in _SIGNED.finditer(tag)}
+    if "yaw" in parts:
+        sign = -parts["yaw"] if mirrored else parts["yaw"]
+        return f"{'+' if sign > 0 else '-'}yaw"
+    direction = moved((parts.get("x", 0), parts.get("y", 0)), mirrored, quarters)
+    return "".join(f"{'+' if sign > 0 else '-'}{axis}" for sign, axis in zip(direction, "xy", strict=True) if sign)
+
+
+def _closed(moves: set[int]) -> list[int]:
+    """All that follows from doing these moves one after the other, staying among them."""
+    found = {0}
+    while more := {_after(first, second) for first in found | moves for second in found | moves} - found:
+        found |= more
+    return sorted(found)
+
+
+def _after(first: int, second: int) -> int:
+    """The one move that does what two do."""
+    x_axis, y_axis = (moved(moved(axis, *MOVES[first]), *MOVES[second]) for axis in ((1, 0), (0, 1)))
+    return next(number for number, move in enumerate(MOVES) if (moved((1, 0), *move), moved((0, 1), *move)) == (x_axis, y_axis))
+
+
+def _check(plane: Plane, spec: Spec, cameras: Mapping[str, ImageSpec], moves: Sequence[int]) -> None:
+    if plane.mirror_only and set(moves) - {0, FLIPS["horizontal"]}:
+        raise UsageError(
+            "augmentation: these pictures can only be mirrored, for up is where their owner looks: "
+            "set augmentation.flips=[horizontal] augmentation.rotation=false"
+        )
+    choices = spec.action.choices if spec.action.kind == "discrete" else spec.action.size
+    sizes = (("state", plane.state, spec.state_size), ("action", plane.action, choices))
+    for name, tags, size in sizes:
+        if len(tags) != size:
+            raise UsageError(f"augmentation: {len(tags)} numbers of the {name} are declared, but there are {size}: {list(tags)}")
+        for tag in tags:
+            _check_tag(name, tag, tags, moves, discrete=name == "action" and spec.action.kind == "discrete")
+    if foreign := sorted(set(cameras) - set(plane.cameras)):
+        raise UsageError(
+            f"augmentation: the pictures of {foreign} do not show the plane that moves ({list(plane.cameras)} do): "
+            f"leave them out with model.cameras={list(set(cameras) & set(plane.cameras))}, or choose another augmentation"
+        )
+    for name, image in cameras.items():
+        if any(MOVES[move][1] % 2 for move in moves) and image.height != image.width:
+            raise UsageError(
+                f"augmentation: the pictures of {name} are {image.width} x {image.height}; only square ones can be turned by a "
+                "right angle: set augmentation.rotation=false, or model.image_size to a number"
+            )
+
+
+def _check_tag(name: str, tag: str, tags: Sequence[str], moves: Sequence[int], discrete: bool) -> None:
+    signed = tag[:1] in ("+", "-") and _SIGNED.sub("", tag) == ""
+    if not (tag == "" or signed or (not discrete and tag in (*_COORDINATES, "yaw", "dyaw"))):
+        known = "'', '+x', '-x+y', '+yaw'" if discrete else f"'', {', '.join([*_COORDINATES, 'yaw', 'dyaw'])}, '+x'"
+        raise UsageError(f"augmentation: {name} declares {tag!r}; it may be {known} and the like: docs/augmentation.md")
+    missing: set[str] = set()
+    if signed:
+        missing = {moved_tag(tag, *MOVES[move]) for move in moves} - set(tags)
+    elif tag in _COORDINATES and any(MOVES[move][1] % 2 for move in moves):
+        missing = {tag[:-1] + "x", tag[:-1] + "y"} - set(tags)
+    if missing:
+        raise UsageError(
+            f"augmentation: {name} has {tag!r}, which these moves turn into {sorted(missing)}, but it has none such: choose "
+            "fewer of augmentation.flips and augmentation.rotation"
+        )
