@@ -60,7 +60,7 @@ def flat(value: Any, name: str) -> dict[str, list[float]]:
     return {name: [_number(item) for item in items]} if whole else {}
 
 
-def _number(value: float) -> float:
+def _number(value: int | float) -> float:
     try:
         return float(value)
     except OverflowError:  # an int of hundreds of digits
