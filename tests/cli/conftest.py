@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 PROGRAMS = Path(sys.executable).parent
+RECORDED = [f"dataset={name}" for name in ("lerobot", "hdf5", "image_folder", "collector", "tensors", "mix")]
 SMALL = [
     "dataset.episodes=24",
     "dataset.batch_size=16",
@@ -41,7 +42,7 @@ class Workplace:
         if program != "vla-train" or "resume" in named:
             return [str(PROGRAMS / program), *words]
         small = [word for word in (*SMALL, f"output={self.output}") if word.partition("=")[0] not in named]
-        if "dataset=lerobot" in words:  # recordings are as many as they are
+        if any(word in RECORDED for word in words):  # recordings are as many as they are
             small = [word for word in small if not word.startswith("dataset.episodes=")]
         return [str(PROGRAMS / program), *words, *small]
 

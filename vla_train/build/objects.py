@@ -220,7 +220,7 @@ def make_source(
     frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
     parts = dataset.by_part(frames("train"))
     mix = config["dataset"].get("mix") or {}
-    weights = stage.weights or {name: part.get("weight", 1.0) for name, part in mix.items()} or {stage.name: 1.0}
+    weights = stage.weights or {name: float(part.get("weight", 1.0)) for name, part in mix.items()} or {stage.name: 1.0}
     source = make(
         config["source"],
         "source",

@@ -35,18 +35,20 @@ class Choice:
     rate: float | None = None
 
 
-def renamed(features: Features, rename: Mapping[str, str], folder: object) -> dict[str, str]:
-    """The name of every feature here. A camera may be called by its feature or its short name.
+def renamed(features: Features, aliases: Mapping[str, str], rename: Mapping[str, str], folder: object) -> dict[str, str]:
+    """The name of every feature here: the user's, the data's own other name, or as stored. A camera may be called by any of its
+    names.
 
     DataError where there is no such feature, or two would have one name.
     """
-    cameras = camera_names(features)
-    names = {name: name for name in features}
+    names = {name: aliases.get(name, name) for name in features}
+    stored = {new: old for old, new in names.items()}
+    cameras = camera_names({new: features[old] for new, old in stored.items()})
     for old, new in rename.items():
-        feature = old if old in features else cameras.get(old)
+        feature = old if old in features else stored.get(cameras.get(old, old))
         if feature is None:
-            near = difflib.get_close_matches(old, [*features, *cameras], 1)
-            hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(features)}"
+            near = difflib.get_close_matches(old, [*names.values(), *cameras], 1)
+            hint = f" Did you mean {near[0]}?" if near else f" It has {', '.join(names.values())}"
             raise DataError(f"dataset.rename: the dataset at {folder} has no {old!r}.{hint}")
         names[feature] = new
     if twice := [new for new in names.values() if list(names.values()).count(new) > 1]:

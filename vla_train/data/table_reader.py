@@ -32,7 +32,7 @@ class TableReader:
         self.notes: list[str] = []
         if (frames := int(table.starts[-1])) > MOST_FRAMES:
             raise self._error(f"it declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
-        names = choosing.renamed(table.features, {**table.aliases, **choice.rename}, self.folder)
+        names = choosing.renamed(table.features, table.aliases, choice.rename, self.folder)
         self._stored = {new: old for old, new in names.items()}
         self._features = {new: table.features[old] for old, new in names.items()}
         self._cameras = self._with_files(choice.cameras)
