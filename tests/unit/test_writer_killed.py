@@ -33,6 +33,48 @@ while True:
 """
 
 
+# Is killed at the argv[3]-th of all renamings by which files get their names: a half before it, the other half after it.
+KILLED_AT = """
+import os, pathlib, signal, sys
+from tests.killed_writer import SPEC, told
+from vla_train.data.writer import LeRobotWriter
+
+def attempt(folder, video, place):
+    count, replace = 0, pathlib.Path.replace
+    def counted(self, target):
+        nonlocal count
+        count += 1
+        if count == (place + 1) // 2 and place % 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(self, target)
+        if count == (place + 1) // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return target
+    pathlib.Path.replace = counted
+    writer = LeRobotWriter(folder, SPEC, "toy", video=video, append=True, commit_every=1, file_megabytes=1e-6)
+    for _ in range(2):
+        done = writer.num_episodes
+        print(done, end=" ", flush=True)
+        writer.add_episode(**told(done))
+    writer.finish()
+    sys.stdout.flush()
+    os._exit(0)
+
+place = 0
+while True:
+    place += 1
+    folder = pathlib.Path(sys.argv[1], str(place))
+    print(place, end=": ", flush=True)
+    child = os.fork()
+    if child == 0:
+        attempt(folder, sys.argv[2], place)
+    _, status = os.waitpid(child, 0)
+    print(flush=True)
+    if status == 0:
+        break
+"""
+
+
 def check(folder, at_least):
     """Every committed episode is there, whole and right. Returns how many there are."""
     reader = open_reader(folder)
@@ -50,7 +92,7 @@ def check(folder, at_least):
 @pytest.mark.parametrize("video", ["", "h264"])
 def test_a_killed_writer_leaves_every_whole_episode(tmp_path, video):
     folder, before = tmp_path / "data", 0
-    for pause in (0.0, 0.013, 0.031):
+    for pause in (0.0, 0.013):
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-c", WRITER, str(folder), video]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
@@ -68,6 +110,28 @@ def test_a_killed_writer_leaves_every_whole_episode(tmp_path, video):
     assert check(folder, at_least=before + 1) == before + 1
     assert "unfinished" not in json.loads((folder / "meta/info.json").read_text())["vla_train"]
     assert not [path.name for path in folder.rglob("*") if path.name.endswith((".partial", ".lock"))]
+
+
+def test_there_is_no_wrong_moment_to_be_killed(tmp_path):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", KILLED_AT, str(tmp_path), "h264"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(":") for line in done.stdout.splitlines()]
+    assert len(lines) > 20, "ten renamings at least: data, video, meta/episodes, tasks and info of two episodes"
+    for place, said in lines:
+        begun = [int(number) for number in said.split()]  # episode n was begun: all before it had been committed
+        folder = tmp_path / place
+        if max(begun) == 0 and not (folder / "meta/info.json").exists():
+            continue  # the first was not whole yet
+        found = check(folder, at_least=max(begun))
+        if int(place) % 3:
+            continue  # to go on with a third of them will do
+        writer = LeRobotWriter(folder, SPEC, "toy", video="h264", append=True, file_megabytes=1e-6)
+        assert writer.num_episodes == found
+        writer.add_episode(**told(found))
+        writer.finish()
+        check(folder, at_least=found + 1)
 
 
 def test_appended_is_as_if_written_at_once(tmp_path):

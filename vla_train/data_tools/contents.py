@@ -22,6 +22,8 @@ from vla_train.spec import ImageSpec
 BLOCK_FRAMES = 64  # decoded at once, of every camera
 MOST_FRAMES = 100_000_000  # room for every number is made at once, so a lie must not ask for all memory
 
+NUMERIC = ("float", "int", "uint", "bool")  # as a dtype begins
+
 Block = dict[str, np.ndarray]  # pictures of some steps by feature, uint8 [n, y, x, c]
 
 
@@ -149,13 +151,14 @@ def _image(table: Table, name: str, feature: layout.Feature) -> ImageSpec:
 
 
 def _is_column(table: Table, name: str, feature: layout.Feature) -> bool:
-    numeric = feature["dtype"] in layout.NUMBERS and len(feature["shape"]) == 1
-    return numeric and name not in layout.INDEX_FEATURES and not _is_part(table, name)
+    return _is_vector(feature) and name not in layout.INDEX_FEATURES and not _is_part(table, name)
 
 
 def _is_part(table: Table, name: str) -> bool:
     """Whether it is another name for some numbers of a column."""
     feature = table.features[name]
-    if len(feature["shape"]) != 1 or feature["dtype"] not in layout.NUMBERS:
-        return False
-    return any(column != name for column, _ in table.entries(name))
+    return _is_vector(feature) and any(column != name for column, _ in table.entries(name))
+
+
+def _is_vector(feature: layout.Feature) -> bool:
+    return feature["dtype"].startswith(NUMERIC) and len(feature["shape"]) == 1

@@ -6,9 +6,11 @@ it was made from. A conversion that was killed goes on with the first episode th
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vla_train import stopping
 from vla_train.data import lerobot_layout as layout
@@ -85,7 +87,8 @@ def _begun(partial: Path, recipe: dict[str, Any]) -> int:
 def _convert(
     contents: Contents, folder: Path, images: str, limits: tuple[float, float] | None, extra: dict[str, Any], begun: int
 ) -> None:
-    features = _features(contents, images)
+    numbers = contents.numbers()
+    features = _features(contents, images, numbers)
     head = {
         "fps": layout.whole_or_fraction(contents.table.rate),
         "robot_type": _robot(contents),
@@ -96,7 +99,6 @@ def _convert(
     seconds = (contents.lengths / contents.table.rate).tolist()
     copies = {name: CopiedVideos(folder, name, found, seconds, begun) for name, found in clips.items()}
     writer = EpisodeWriter(folder, features, head, append=True, codec=codec, videos=copies)
-    numbers = contents.numbers()
     if "timestamp" in contents.table.features:
         numbers |= contents.table.numbers(["timestamp"])
     text, since = contents.table.text(), 0
@@ -145,7 +147,7 @@ def _counted(blocks: Iterator[Block], advance: Any, length: int) -> Iterator[Blo
     advance(length - done)  # without cameras
 
 
-def _features(contents: Contents, images: str) -> dict[str, layout.Feature]:
+def _features(contents: Contents, images: str, numbers: Mapping[str, np.ndarray]) -> dict[str, layout.Feature]:
     """The features of the new dataset, under the names of the old one."""
     table, found = contents.table, {}
     for name, image in contents.cameras.items():
@@ -158,7 +160,7 @@ def _features(contents: Contents, images: str) -> dict[str, layout.Feature]:
             found[name] = picture | ({"info": {"is_depth_map": True}} if image.kind == "depth" else {})
     for name in contents.columns:
         feature = table.features[name]
-        found[name] = {"dtype": feature["dtype"], "shape": feature["shape"], "names": feature.get("names")}
+        found[name] = {"dtype": numbers[name].dtype.name, "shape": feature["shape"], "names": feature.get("names")}
     return found | layout.INDEX_FEATURES
 
 

@@ -24,7 +24,7 @@ def inspect(path: Path, every: bool = False) -> None:
     lengths, rate = contents.lengths, contents.table.rate
     say(
         f"{path}: {contents.format}, {len(lengths):,} episodes, {contents.num_frames:,} frames, {rate:g} steps/s, "
-        f"{contents.num_frames / rate / 60:.1f} minutes"
+        + (f"{seconds / 60:.1f} minutes" if (seconds := contents.num_frames / rate) >= 60 else f"{seconds:.1f} seconds")
     )
     _episodes(contents, every)
     _tasks(contents)

@@ -42,19 +42,19 @@ def replay(path: Path, episodes: Sequence[int] | None = None) -> int:
     Where the recorded actions are an expert's clean ones and noise disturbed what was executed, the same noise does so again.
 
     Raises:
-        DataError: the data do not say where they came from.
-        UsageError: that environment is not there.
+        DataError: the data do not say where they came from, or it is nowhere to be found here.
     """
-    reader = open_reader(path)
     info = read_info(path) if (path / layout.INFO).is_file() else {}
     ours = info.get(layout.OURS)
     recipe = ours.get("recipe") if isinstance(ours, dict) else None
-    rows = reader.metadata.episodes
-    if not isinstance(recipe, dict) or not all(type(row.get("seed")) is int for row in rows):
+    if not isinstance(recipe, dict):
         raise DataError(
-            f"{path} does not say from which environment and seeds its episodes came, so they cannot be played again: "
-            "only data that this program made do"
+            f"{path} does not say from which environment it came, as data do that this program made: it cannot be replayed"
         )
+    reader = open_reader(path)
+    rows = reader.metadata.episodes
+    if unknown := [episode for episode, row in enumerate(rows) if type(row.get("seed")) is not int]:
+        raise DataError(f"{path} has no seed for episode {unknown[0]}, so its scene cannot be made again")
     chosen = list(range(len(rows))) if episodes is None else list(episodes)
     if outside := [episode for episode in chosen if episode >= len(rows)]:
         raise DataError(f"{path} has the episodes 0 to {len(rows) - 1}, so there is no episode {outside[0]}")

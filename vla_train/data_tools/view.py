@@ -21,7 +21,7 @@ from vla_train.spec import ImageSpec
 
 EPISODES, FRAMES, NUMBERS = 4, 8, 12  # shown where nothing else is asked for: episodes, pictures of each, curves
 MOST_EPISODES, MOST_NUMBERS = 50, 60
-WIDEST = 320  # pixels of a picture on the page
+WIDEST, SMALL = 320, 160  # pixels of a picture on the page; up to which it is shown pixel by pixel
 LONGEST = 400  # letters of an instruction
 
 
@@ -109,7 +109,7 @@ def _shot(frame: np.ndarray, image: ImageSpec) -> str:
         frame = cv2.resize(frame, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], channels)
     plain = frame[..., :3] if channels >= 3 else frame[..., :1]
     swapped = cv2.cvtColor(np.ascontiguousarray(plain), cv2.COLOR_RGB2BGR) if plain.shape[2] == 3 else np.ascontiguousarray(plain)
-    kind, options = (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 88]) if width > WIDEST else (".png", [])
+    kind, options = (".jpg", [cv2.IMWRITE_JPEG_QUALITY, 88]) if image.width > SMALL else (".png", [])
     _, content = cv2.imencode(kind, swapped, options)
     return data("image/jpeg" if kind == ".jpg" else "image/png", content.tobytes())
 

@@ -19,7 +19,7 @@ NOT_DRAWN: dict[str, Any] = {"cameras": []}  # nobody looks at a replay
 
 
 def world_of(recipe: Mapping[str, Any], path: Path) -> Callable[..., Environment]:
-    """``maker(num_envs)`` of the environment. DataError for a recipe that none fits, UsageError where an extra is missing."""
+    """``maker(num_envs)`` of the environment. DataError for a recipe that none fits."""
     settings, stage = recipe.get("settings"), recipe.get("stage")
     if not isinstance(settings, dict) or not isinstance(stage, str) or not isinstance(recipe.get("environment"), str):
         raise DataError(f"{path}: the recipe in {layout.INFO} does not say which environment with which settings made the data")
@@ -34,7 +34,14 @@ def world_of(recipe: Mapping[str, Any], path: Path) -> Callable[..., Environment
     maker = environment_maker(config, Stage(stage))
     assert maker is not None, "a choice that names a class makes an environment"
     unseen = {key: value for key, value in NOT_DRAWN.items() if key in config["environment"]}
-    return lambda num_envs: maker(num_envs, **unseen)
+
+    def made(num_envs: int) -> Environment:
+        try:
+            return maker(num_envs, **unseen)
+        except UsageError as error:
+            raise DataError(f"{path}: its recipe cannot be played: {error}") from None
+
+    return made
 
 
 def _choice(group: str, target: str, path: Path) -> str:
