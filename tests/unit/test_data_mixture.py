@@ -9,9 +9,9 @@ import torch
 from tests.toy_dataset import SPEC, open_toy, toy_processor, write_toy
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import Mixture, common_spec, joined
-from vla_train.errors import DataError
+from vla_train.errors import DataError, Notice
 from vla_train.sources.dataset import DatasetSource
-from vla_train.spec import ActionSpec, ImageSpec
+from vla_train.spec import ActionSpec, ImageSpec, Spec
 from vla_train.types import Transition
 
 
@@ -132,3 +132,41 @@ def test_a_source_draws_from_it_by_weight_and_goes_on_where_it_was(mixture, pref
         assert_equal(next(second), batch)
     first.close()
     second.close()
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory):
+    """The toy dataset twice, as two domains; the actions of the second are called otherwise and have other bounds."""
+    folder = tmp_path_factory.mktemp("domains")
+    other = replace(SPEC, action=replace(SPEC.action, names=("right", "up"), low=(-50.0, -50.0), high=(50.0, 50.0)))
+    for name, spec in (("near", SPEC), ("far", other)):
+        write_toy(folder / name, num_episodes=2, spec=spec)
+    specs = {name: open_toy(folder / name).spec for name in ("near", "far")}
+    with pytest.warns(Notice, match="dx, dy in near and right, up in far: taken to mean the same, in this order"):
+        spec = common_spec(specs, domains=True)
+    processor = toy_processor(folder / "near")
+    processor.spec = spec
+    options = {"history": 1, "chunk": 1, "validation": 0.0}
+    parts = {name: DemonstrationDataset(folder / name, processor, domain=i, **options) for i, name in enumerate(specs)}
+    return spec, Mixture(parts)
+
+
+def test_domains_share_a_spec_without_the_bounds_that_differ(domains):
+    spec, mixture = domains
+    assert spec.domains == mixture.spec.domains == ("near", "far")
+    assert (spec.action.names, spec.action.low, spec.action.high) == (("dx", "dy"), (), ())
+    assert Spec.from_json(spec.to_json()) == spec
+
+
+def test_every_frame_knows_its_domain(domains):
+    _, mixture = domains
+    assert mixture.gather(np.array([0, 7, 4, 5])).observation.domain.tolist() == [0, 1, 0, 1]
+    assert mixture.gather_transitions(np.array([6, 1]), 0.9).next_observation.domain.tolist() == [1, 0]
+
+
+def test_domains_that_differ_in_size_or_in_what_is_relative_are_refused():
+    with pytest.raises(DataError, match="state: 2 numbers, not 3"):
+        common_spec({"near": SPEC, "far": replace(SPEC, state_size=3)}, domains=True)
+    relative = replace(SPEC, action=replace(SPEC.action, relative_to=(0, -1)))
+    with pytest.raises(DataError, match=r"give both the same dataset.mix.NAME.relative"):
+        common_spec({"near": SPEC, "far": relative}, domains=True)
