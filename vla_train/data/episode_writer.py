@@ -4,7 +4,8 @@ Layout: https://huggingface.co/docs/lerobot/lerobot-dataset-v3. A file has its n
 ``info.json`` is replaced last. So a writer that is killed leaves a dataset with every episode up to its last ``commit``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,10 @@ class EpisodeWriter:
         sizes = {"data_files_size_in_mb": file_megabytes, "video_files_size_in_mb": video_megabytes}
         path = {"video_path": layout.VIDEO_PATH if filmed else None}
         self.meta = Meta(folder, {layout.OURS: {}} | dict(head) | sizes | path | {"features": self.features})
-        self._lock = _locked(folder) if append else None
+        self._lock = ExitStack()
+        if append:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock.enter_context(only_writer(folder / LOCK, folder))
         if (folder / layout.INFO).exists():
             if not append:
                 raise ValueError(f"{folder} already holds a dataset; give another folder")
@@ -113,9 +117,7 @@ class EpisodeWriter:
         self._close()
         write_json(self.folder / layout.STATS, self._statistics())
         self._commit(finished=True)
-        if self._lock is not None:
-            self._lock.release()
-            (self.folder / LOCK).unlink(missing_ok=True)
+        self._lock.close()
         return self.folder
 
     def _close(self) -> None:
@@ -206,12 +208,16 @@ def together(parts: Sequence[Described]) -> Described:
     return found | {"count": np.array([int(weights.sum())])}
 
 
-def _locked(folder: Path) -> FileLock:
-    """The right to write to a folder; the system takes it back from a process that dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK)
+@contextmanager
+def only_writer(path: Path, folder: Path) -> Iterator[None]:
+    """Hold the right to write to ``folder``, by a lock at ``path``; the system takes it back from a process that dies."""
+    lock = FileLock(path)
     try:
         lock.acquire(blocking=False)
     except Timeout:
         raise UsageError(f"another process is writing to {folder}: wait until it ends, or name another folder") from None
-    return lock
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()

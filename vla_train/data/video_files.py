@@ -1,5 +1,6 @@
 """The videos of a LeRobotDataset v3.0 as they are written: one MP4 file holds many episodes, one behind the other."""
 
+import os
 import shutil
 from fractions import Fraction
 from pathlib import Path
@@ -106,6 +107,7 @@ class EncodedVideos:
         self._number, self._frames, self._start, self._bytes = self._number + 1, 0, 0, 0
         path = self._path()
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 tells a page about itself otherwise
         self._container = av.open(str(partial_of(path)), "w", format="mp4")
         encoder, options = CODECS[self._codec]
         self._stream = self._container.add_stream(encoder, rate=self._rate, options=options)

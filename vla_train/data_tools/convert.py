@@ -15,7 +15,7 @@ import numpy as np
 from vla_train import stopping
 from vla_train.data import lerobot_layout as layout
 from vla_train.data import modality
-from vla_train.data.episode_writer import EpisodeWriter
+from vla_train.data.episode_writer import EpisodeWriter, only_writer
 from vla_train.data.lerobot_info import read_info
 from vla_train.data.lerobot_meta import write_json
 from vla_train.data.lerobot_table import LeRobotTable
@@ -51,19 +51,24 @@ def convert(
     contents.table.check()
     recipe = {"source": source.name, "format": contents.format, "fingerprint": contents.table.fingerprint(), "images": images}
     partial = target.parent / f".{target.name}.partial"
-    begun = _begun(partial, recipe)
     try:
-        _convert(contents, partial, images, depth_range, {"converted": recipe}, begun)
-        if verify:
-            compare(contents, open_contents(partial), depth_range)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with only_writer(target.parent / f".{target.name}.lock", target):
+            begun = _begun(partial, recipe)
+            _convert(contents, partial, images, depth_range, {"converted": recipe}, begun)
+            if verify:
+                compare(contents, open_contents(partial), depth_range)
+            if target.exists():
+                target.rmdir()
+            partial.rename(target)
     except DataError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     except OSError as error:
-        raise UsageError(f"{partial} cannot be written ({error.strerror}): free space, then begin again to go on") from error
-    if target.exists():
-        target.rmdir()
-    partial.rename(target)
+        why = error.strerror or str(error)
+        raise UsageError(
+            f"{partial} cannot be written ({why}): free space or name another folder; begun again, it goes on"
+        ) from error
     left_out = [*contents.unread, *contents.lacking]
     say(
         f"{target}: {len(contents.lengths):,} episodes, {contents.num_frames:,} frames"

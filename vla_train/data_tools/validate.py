@@ -9,9 +9,9 @@ from vla_train import stopping
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.progress import progress
 from vla_train.data.records import place
-from vla_train.data_tools import meta_checks
+from vla_train.data_tools import meta_counts, meta_statistics
 from vla_train.data_tools.contents import Contents, joined, open_contents
-from vla_train.data_tools.meta_checks import Problem
+from vla_train.data_tools.meta_counts import Problem
 from vla_train.data_tools.odd import oddities
 from vla_train.data_tools.printing import say
 from vla_train.errors import DataError
@@ -26,7 +26,7 @@ def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
     ``pictures=False`` decodes none.
     """
     is_lerobot = (path / layout.INFO).is_file()
-    left = _settled(_told(lambda: meta_checks.counts(path)), fix) if is_lerobot else []
+    left = _settled(_told(lambda: meta_counts.counts(path)), fix) if is_lerobot else []
     try:
         contents = open_contents(path)
     except DataError as error:
@@ -34,7 +34,7 @@ def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
         problems = [*left, Problem(f"it cannot be opened: {text}")] if not left or fix else left
         return _end(path, problems, "the other checks wait until this is mended")
     left += _numbers(contents) + _rows(contents)
-    left += _settled(_told(lambda: meta_checks.statistics(contents)), fix) if is_lerobot else []
+    left += _settled(_told(lambda: meta_statistics.statistics(contents)), fix) if is_lerobot else []
     left += _pictures(contents) if pictures else []
     for line in _odd(contents):
         say(f"odd: {line}")

@@ -153,7 +153,7 @@ def _cameras(contents: Contents, chosen: Sequence[str] | None) -> dict[str, str]
 def _episodes(contents: Contents, chosen: Sequence[int] | None) -> list[int]:
     count = len(contents.lengths)
     if chosen is None:
-        return sorted({int(episode) for episode in np.linspace(0, count - 1, EPISODES).round()})
+        return list(range(min(EPISODES, count)))
     if outside := [episode for episode in chosen if episode >= count]:
         raise DataError(f"{contents.table.path} has the episodes 0 to {count - 1}, so there is no episode {outside[0]}")
     if len(chosen) > MOST_EPISODES:
