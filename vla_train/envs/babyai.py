@@ -52,13 +52,14 @@ class BabyAIVectorEnv(RowsVectorEnv[Any]):
         if not 3 <= tile_size <= 64:
             raise UsageError(f"environment.tile_size={tile_size}: a tile has 3 to 64 pixels")
         identifier = _identifier(level if stage == "none" else stage)
-        from vla_train.envs import babyai_episode, babyai_missions, babyai_view
+        from vla_train.envs import babyai_episode, babyai_missions, babyai_symmetry, babyai_view
 
         self.level = level if stage == "none" else stage
         self._identifier = identifier
         episodes = [babyai_episode.Episode(babyai_episode.make_level(identifier)) for _ in range(num_envs)]
         first = episodes[0].env
         self._view = babyai_view.View(first.agent_view_size, tile_size if view == "rgb" else None)
+        self.symmetry = babyai_symmetry.babyai_symmetry(first, symbolic=view == "symbolic")
         not_applicable = {"first_touched": "on its way a BabyAI agent faces and lifts things that its mission does not name"}
         self._many = babyai_missions.asks_for_many(first)
         if not self._many:

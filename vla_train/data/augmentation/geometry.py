@@ -20,7 +20,7 @@ MOVES = [divmod(move, 4) for move in range(8)]  # (mirrored, quarters)
 FLIPS = {"horizontal": 4, "vertical": 6}
 _DRAW = 1  # the number of this change's random numbers
 _COORDINATES = {"x": 0, "y": 1, "dx": 0, "dy": 1}  # which axis each lies along
-_SIGNED = re.compile(r"[+-](x|y|yaw)")
+_SIGNED = re.compile(r"[+-](yaw|x|y)")
 
 
 class Geometry:

@@ -44,11 +44,11 @@ class Renaming:
                 f"augmentation: what colours look like in the pictures of {missing} is not known: set augmentation.colours=none, "
                 "or leave them out with model.cameras"
             )
+        if shapes and not names.codes:
+            raise UsageError("augmentation: shapes can be exchanged in symbols, not in pictures: set augmentation.shapes=false")
         known = [tuple(paint.colours) for paint in names.paint.values()] + [tuple(code.colours) for code in names.codes.values()]
         self._colours = known[0] if colours != "none" else ()
         self._shapes = tuple(next(iter(names.codes.values())).shapes) if shapes else ()
-        if shapes and names.paint:
-            raise UsageError("augmentation: shapes can be exchanged in symbols, not in pictures: set augmentation.shapes=false")
         self._probability = probability
         self._of_colours, self._of_shapes = _permutations(self._colours), _permutations(self._shapes)
         self._painters = {name: Painter(names.paint[name], self._colours) for name in cameras if name in names.paint}
@@ -57,32 +57,29 @@ class Renaming:
         self._allowed = _legal(names, scenes, self._colours, self._of_colours) if legal else None
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
-        colours, shapes = self._drawn(batch, key)
+        colours, shapes = self._drawn(batch.episode, key)
+        drawn = list(zip(colours.tolist(), shapes.tolist(), strict=True))
         for texts in batch.texts:
-            for row, (colour, shape) in enumerate(zip(colours.tolist(), shapes.tolist(), strict=True)):
-                texts[row] = self._renamed(texts[row], colour, shape)
+            texts[:] = [renamed(text, self._colours, c, self._shapes, s) for text, (c, s) in zip(texts, drawn, strict=True)]
         for camera, images in batch.images.items():
             if camera in self._painters and self._colours:
                 self._painters[camera](images, self._of_colours[colours])
             elif camera in self._codes:
                 _recode(images, self._codes[camera], self._of_colours[colours], self._of_shapes[shapes])
 
-    def _drawn(self, batch: Batch, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _drawn(self, episode: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """int64 [b] each: the numbers of the permutations of colours and shapes; 0 changes nothing."""
         count = len(key)
-        options = np.ones((count, len(self._of_colours)), bool) if self._allowed is None else self._allowed[batch.episode]
+        options = np.ones((count, len(self._of_colours)), bool) if self._allowed is None else self._allowed[episode]
         colour = (options.cumsum(axis=1) > counter_integers(key, _DRAW, 1, options.sum(axis=1)[:, None])).argmax(axis=1)
         more = counter_uniform(key, _DRAW, 3)
         shape = (more[:, 1] * len(self._of_shapes)).astype(np.int64)
         kept = more[:, 2] >= self._probability
         return np.where(kept, 0, colour), np.where(kept, 0, shape)
 
-    def _renamed(self, text: str, colour: int, shape: int) -> str:
-        return _rewritten(text, self._colours, colour, self._shapes, shape)
-
 
 @lru_cache(maxsize=200_000)
-def _rewritten(text: str, colours: tuple[str, ...], colour: int, shapes: tuple[str, ...], shape: int) -> str:
+def renamed(text: str, colours: tuple[str, ...], colour: int, shapes: tuple[str, ...], shape: int) -> str:
     """An instruction with the permutations of these numbers in it."""
     new: dict[str, str] = {}
     for names, number in ((colours, colour), (shapes, shape)):

@@ -35,7 +35,7 @@ def things(scene: str) -> list[str]:
     return [str(item["name"]) for item in json.loads(scene)["objects"]]
 
 
-def _direction(motion: tuple[float, float, float, float]) -> str:
+def _direction(motion: Sequence[float | int]) -> str:
     return "".join(f"{'+' if part > 0 else '-'}{axis}" for part, axis in zip(motion, _AXES, strict=False) if part)
 
 
