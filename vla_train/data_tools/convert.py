@@ -27,7 +27,7 @@ from vla_train.data_tools.contents import Block, Contents, facts_of, joined, ope
 from vla_train.data_tools.printing import say
 from vla_train.errors import DataError, UsageError
 
-COMMIT_FRAMES = 500  # after which an end of an episode is a place to go on from
+COMMIT_FRAMES, COMMIT_BYTES = 5_000, 128_000_000  # of pixels: after either the end of an episode is a place to go on from
 IMAGES = ("keep", "png", *CODECS)
 
 
@@ -107,6 +107,7 @@ def _convert(
     if "timestamp" in contents.table.features:
         numbers |= contents.table.numbers(["timestamp"])
     text, since = contents.table.text(), 0
+    size = sum(image.height * image.width * image.channels for image in contents.cameras.values())
     with progress("converting", contents.num_frames) as advance:
         for episode, blocks in enumerate(contents.pictures(limits, stopping.check)):
             rows = contents.rows(episode)
@@ -119,7 +120,7 @@ def _convert(
             facts = facts_of(contents.table.episodes[episode])
             writer.add({name: values[rows] for name, values in numbers.items()}, counted, told, facts)
             since += len(told)
-            if since >= COMMIT_FRAMES:
+            if since >= COMMIT_FRAMES or since * size >= COMMIT_BYTES:
                 writer.commit()
                 since = 0
             stopping.check()

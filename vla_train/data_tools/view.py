@@ -34,7 +34,7 @@ def view(
     cameras: Sequence[str] | None = None,
 ) -> None:
     """Write the page, ``<name>.html`` here or ``output``, which must not exist. ``columns``: those whose numbers are drawn (as a
-    rule ``action``); ``cameras`` by name or feature; ``episodes`` as a rule four from first to last."""
+    rule ``action``); ``cameras`` by name or feature; ``episodes`` as a rule the first four."""
     contents = open_contents(path)
     chosen = _episodes(contents, episodes)
     shown = _cameras(contents, cameras)
