@@ -7,8 +7,9 @@ import pytest
 
 from tests.cli.conftest import run_folder
 from tests.formats import write_collector, write_image_folder, write_libero, write_tensors
-from vla_train.build.objects import load_policy
+from vla_train.build.objects import load_agent, load_policy
 from vla_train.checkpoint import read
+from vla_train.errors import UsageError
 
 FEW = ["steps=3", "dataset.batch_size=4", "dataset.chunk=2", "model.layers=1", "every.save=3", "dataset.held_out=[1]"]
 FORMATS = {
@@ -63,6 +64,11 @@ def test_a_mix_has_the_units_of_each(workplace, tmp_path):
     metrics = json.loads(report.read_text())["metrics"]
     assert metrics["hand/held_out/frames"] == metrics["sim/held_out/frames"] > 0
     workplace.here("vla-train", f"resume={run}", "steps=5")
+    pictures, state = {"top": np.zeros((1, 8, 8, 3), np.uint8)}, np.zeros((1, 2), np.float32)
+    acts = {name: load_agent(run, domain=name).act(pictures, ["go"], state) for name in ("hand", "sim")}
+    assert np.abs(acts["sim"]).max() > 5 * np.abs(acts["hand"]).max()
+    with pytest.raises(UsageError, match="knows no domain 'arm'; it was trained on hand, sim"):
+        load_agent(run, domain="arm")
 
 
 @pytest.mark.parametrize(

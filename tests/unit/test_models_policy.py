@@ -1,5 +1,7 @@
 """The policy: physical units outside, normalized ones inside."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -73,6 +75,19 @@ def test_a_missing_distribution_is_named():
     with pytest.raises(ValueError, match="head=gaussian"):
         made.distribution(made.encode(observe([[0.0, 0.0]])))
     assert policy(GaussianHead, METRES).has_distribution
+
+
+def test_each_row_is_seen_and_acts_in_the_units_of_its_domain():
+    """Of the second domain both are ten times as large: the same to the network, ten times the action."""
+    made = policy(RegressionHead, ActionSpec("continuous", 2))
+    made.normalizer = Normalizer(2, ActionSpec("continuous", 2), domains=2)
+    made.normalizer.state_scale[1] = made.normalizer.action_scale[1] = 10.0
+    both = replace(observe([[1.0, 2.0], [10.0, 20.0]]), domain=torch.tensor([0, 1]))
+    first, second = made.act(both)
+    torch.testing.assert_close(second, 10 * first)
+    action = torch.tensor([[[0.5, -0.5]], [[5.0, -5.0]]])
+    loss = made.loss(Demonstration(observation=both, action=action, valid=torch.ones_like(action, dtype=torch.bool)))
+    torch.testing.assert_close(loss[0], loss[1])
 
 
 def test_actions_without_bounds_are_not_clipped():

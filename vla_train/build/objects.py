@@ -185,16 +185,22 @@ def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy
     return config, processor, policy.eval()
 
 
-def load_agent(path: str | Path, device: str = "cpu") -> Agent:
+def load_agent(path: str | Path, device: str = "cpu", domain: str | None = None) -> Agent:
     """A policy ready to act, from a run folder (its last checkpoint) or a checkpoint: ``vla_train.load``.
+
+    ``domain`` is the part of the mix it was trained on whose units are those of what it is given and gives; None: the first.
 
     Raises:
         CheckpointError: it is torn, altered, too new, or names what may not be built.
+        UsageError: it knows no such domain.
     """
     saved = checkpoint.read(Path(path))
     _, processor, policy = load_policy(saved)
+    known = processor.spec.domains
+    if domain is not None and domain not in known:
+        raise UsageError(f"{path} knows no domain {domain!r}; it was trained on {', '.join(known) or 'one dataset'}")
     chosen = runtime.device_of(device)
-    return Agent(policy.to(chosen), processor, device=chosen)
+    return Agent(policy.to(chosen), processor, device=chosen, domain=known.index(domain) if domain else 0)
 
 
 def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:

@@ -40,13 +40,15 @@ class Agent:
     """Acts for any number of rows (environments, robots), keeping each row's window of the last k observations.
 
     Arrays are as an environment gives them: images uint8 [n, y, x, c] per camera, state float [n, s], n instructions.
-    ``rows`` says which rows the n entries belong to; None means rows 0 to n - 1. Row numbers may be any; memory grows to fit.
+    ``domain``: in the units of which of the Spec's domains. ``rows`` says which rows the n entries belong to; None means rows 0
+    to n - 1. Row numbers may be any; memory grows to fit.
     """
 
-    def __init__(self, policy: Policy, processor: Processor, *, device: torch.device | str = "cpu") -> None:
+    def __init__(self, policy: Policy, processor: Processor, *, device: torch.device | str = "cpu", domain: int = 0) -> None:
         self.policy = policy
         self.processor = processor
         self.device = torch.device(device)
+        self.domain = domain
         self.chunk = processor.spec.chunk
         self._window = Window(processor.spec.history)
         self._calls = 0
@@ -68,7 +70,9 @@ class Agent:
         index = self._push(images, state, rows)
         window_images, window_state, present = self._window.read(index)
         tokens, mask = self.processor.tokenize(instruction)  # which encodes each distinct text once
-        observation = self.processor.observation(window_images, tokens, mask, window_state, present).to(self.device)
+        domain = np.full(len(tokens), self.domain, dtype=np.int64)
+        windows = self.processor.observation(window_images, tokens, mask, window_state, present, domain=domain)
+        observation = windows.to(self.device)
         with own_randomness(self.device, self._calls), evaluating(self.policy):
             chunk = self.policy.act(observation)
         self._calls += 1
