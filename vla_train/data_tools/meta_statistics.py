@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.episode_writer import described
+from vla_train.data.episode_writer import described, together
 from vla_train.data.lerobot_info import read_info, unfinished
 from vla_train.data.lerobot_meta import write_json, write_table
 from vla_train.data.parquet_tables import ParquetTables
@@ -31,7 +31,7 @@ Statistics = dict[str, Described]
 
 
 def statistics(contents: Contents) -> list[Problem]:
-    """Those of all data and of each episode, from the data themselves. Of pictures nothing is said."""
+    """Those of all data and of each episode, from the data themselves. Those of pictures are samples: they are not compared."""
     folder, numbers = contents.table.path, contents.numbers()
     finite = {name: values for name, values in numbers.items() if np.isfinite(values).all()}
     true = describe_columns(finite) if finite else {}
@@ -39,7 +39,10 @@ def statistics(contents: Contents) -> list[Problem]:
     found, path = [], folder / layout.STATS
     said = _read(path) if path.is_file() else None
     if said is None and (is_v3 or not (folder / V2_STATISTICS).is_file()):
-        found.append(Problem(f"{layout.STATS} is missing", lambda: write_json(path, _lists(true))))
+        of_pictures = _noted_v3(folder, list(contents.cameras)) if is_v3 else {}
+        parts = {name: [each[name] for each in of_pictures.values() if name in each] for name in contents.cameras}
+        whole = true | {name: together(each) for name, each in parts.items() if each}
+        found.append(Problem(f"{layout.STATS} is missing", partial(write_json, path, _lists(whole))))
     elif said is not None and (wrong := _differing(said, true)):
         mend = partial(write_json, path, _lists({**said, **true}))
         found.append(Problem(f"{layout.STATS} does not fit the data: {'; '.join(wrong)}", mend))
