@@ -5,6 +5,7 @@ The Processor cleans and tokenizes instructions, chooses cameras and resizes the
 """
 
 import json
+import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -21,12 +22,17 @@ from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Observation
 
 PAD, BEGIN = "<pad>", "<begin>"
+_PLAIN = str.maketrans("\u2018\u2019\u201a\u201c\u201d\u201e\u2010\u2011\u2012\u2013\u2014\u2212", "'''\"\"\"------")
 LARGEST_AUTO = 128  # pixels: a compromise between what a small camera's picture shows and what a laptop trains on
 BEGIN_ID = 1  # of the special tokens, which come first; padding is 0
 
 
 def clean(instruction: str) -> str:
-    """Lower case, one blank between words, none around them."""
+    """Lower case, one blank between words, none around them; characters that only look different are the same (Unicode's NFKC,
+    plain quotes and dashes), and invisible ones are gone. What is clean stays as it is."""
+    if not instruction.isascii():
+        plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", instruction.translate(_PLAIN)).lower())
+        instruction = "".join(letter for letter in plain if letter.isspace() or unicodedata.category(letter)[0] != "C")
     return " ".join(instruction.lower().split())
 
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Any
 
 from vla_train.build.objects import Config, environment_maker, make, make_source
+from vla_train.data.augmentation.language import vocabulary
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.envs.contract import Symmetric
 from vla_train.spec import Stage
@@ -17,6 +18,12 @@ def make_sources(config: Config, dataset: DemonstrationDataset, batch_type: type
     """Makes the source of any stage, with the run's augmentation; ``stage`` is one whose environment can be asked."""
     augmentation = make_augmentation(config, dataset, stage)
     return functools.partial(make_source, config, dataset, batch_type, augmentation=augmentation)
+
+
+def added_words(config: Config) -> list[str]:
+    """What augmentation may bring into instructions that the data need not hold: the tokenizer learns it too."""
+    node = config["augmentation"]
+    return vocabulary() if node.get("synonyms") or node.get("insertion") else []
 
 
 def make_augmentation(config: Config, dataset: DemonstrationDataset, stage: Stage) -> Any:

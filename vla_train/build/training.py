@@ -10,7 +10,7 @@ from typing import Any
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
-from vla_train.build.augmenting import make_sources
+from vla_train.build.augmenting import added_words, make_sources
 from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
 from vla_train.build.objects import (
     Config,
@@ -245,6 +245,7 @@ def _training_instructions(config: Config, readers: Mapping[str, Reader]) -> Ite
         metadata, chosen = reader.metadata, part_of(config, name)["dataset"]
         episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, chosen.get("held_out"))
         yield from (metadata.instructions[episode] for episode in episodes["train"])
+    yield from added_words(config)
 
 
 def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[Config, Processor, Policy]:

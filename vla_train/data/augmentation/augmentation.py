@@ -7,6 +7,8 @@ import numpy as np
 
 from vla_train.data.augmentation.batch import Batch, Change
 from vla_train.data.augmentation.geometry import Geometry
+from vla_train.data.augmentation.language import Language
+from vla_train.data.augmentation.pictures import Pictures
 from vla_train.data.augmentation.renaming import Renaming
 from vla_train.errors import UsageError
 from vla_train.spec import ImageSpec, Spec
@@ -19,7 +21,8 @@ class Augmentation:
     """What happens to a batch of training samples, after resizing and before tokenizing. Never at evaluation.
 
     First what moves (``flips``, ``rotation``; with probability ``move``), then what is renamed (``colours``, ``shapes``; with
-    probability ``rename``). "auto" is all that the data allow. ``plane``
+    probability ``rename``), then what is said otherwise (``synonyms``, ``insertion``, ``deletion``: probabilities), then what
+    pictures look like (``pictures.Pictures``; with probability ``images``). "auto" is all that the data allow. ``plane``
     declares the geometry of recordings (the fields of ``symmetry.Plane``); None: what the environment declares.
 
     Raises:
@@ -40,12 +43,21 @@ class Augmentation:
         colours: Literal["none", "legal", "all"] = "none",
         shapes: Auto | bool = False,
         rename: float = 1.0,
+        synonyms: float = 0.0,
+        insertion: float = 0.0,
+        deletion: float = 0.0,
+        images: float = 0.0,
+        **strengths: float,
     ):
         self.changes: list[Change] = []
         if (flips or rotation) and move:
             self.changes.append(_geometry(symmetry.plane, plane, spec, cameras, flips, rotation, move))
         if (colours != "none" or shapes is True) and rename:
             self.changes.append(_renaming(symmetry, cameras, scenes, colours, shapes, rename))
+        if synonyms or insertion or deletion:
+            self.changes.append(Language(synonyms=synonyms, insertion=insertion, deletion=deletion))
+        if images and any(strengths.values()):
+            self.changes.append(Pictures(cameras, probability=images, **strengths))
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         """Change the batch in place; ``key`` int64 [b] is where each sample's randomness comes from."""
@@ -79,14 +91,18 @@ def _geometry(
 
 
 def _plane(declared: Mapping[str, Any]) -> Plane:
-    try:
-        fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in declared.items()}
-        return Plane(**fields)
-    except TypeError as error:
+    lists = ("cameras", "state", "action")
+    known: dict[str, tuple[type, ...]] = {"centre": (list,), "period": (float, int), "limited": (bool,), "mirror_only": (bool,)}
+    fits = all(isinstance(declared.get(key), list) and all(isinstance(tag, str) for tag in declared[key]) for key in lists)
+    fits &= all(key in lists or (key in known and isinstance(value, known[key])) for key, value in declared.items())
+    centre = declared.get("centre", [0, 0])
+    if not (fits and len(centre) == 2 and all(isinstance(place, float | int) for place in centre)):
         raise UsageError(
-            f"augmentation.plane: {error}. It needs cameras, state and action, and may have centre, period, limited and "
-            "mirror_only: docs/augmentation.md"
-        ) from error
+            f"augmentation.plane={dict(declared)}: it needs the lists of words cameras, state and action, and may have centre "
+            "(two numbers), period (a number), limited and mirror_only (true or false): docs/augmentation.md"
+        )
+    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in declared.items()}
+    return Plane(**fields)
 
 
 def _renaming(

@@ -1,0 +1,138 @@
+"""What every YAML of ``augmentation`` promises, on demonstrations of the tabletop: the same samples in whatever batches."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vla_train import config as configuration
+from vla_train.build.augmenting import added_words, make_augmentation
+from vla_train.collection.demonstrations import Demonstrations
+from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.reader import open_reader
+from vla_train.envs.tabletop import TabletopVectorEnv
+from vla_train.errors import UsageError
+from vla_train.processor import Processor, train_tokenizer
+from vla_train.sources.dataset import DatasetSource
+from vla_train.spec import Stage
+from vla_train.types import Transition
+
+CHOICES = sorted(file.stem for file in (Path(__file__).parents[2] / "configs" / "augmentation").glob("*.yaml"))
+WORDS = ("environment.image_size=24", "environment.min_objects=2", "environment.max_objects=3")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """Pushes and grasps, 8 episodes."""
+
+    def maker(num_envs):
+        return TabletopVectorEnv(num_envs, "simple_manipulation", image_size=24, min_objects=2, max_objects=3)
+
+    settings = {"image_size": 24, "min_objects": 2, "max_objects": 3}
+    folder = Demonstrations(episodes=8).ensure(maker, settings, output=tmp_path_factory.mktemp("data"), name="tabletop")
+    reader = open_reader(folder)
+    words = [*reader.metadata.instructions, *added_words(composed("language"))]
+    processor = Processor(reader.metadata.spec, train_tokenizer(words, 600), cameras=None, image_size=None, max_tokens=24)
+    return DemonstrationDataset(folder, processor, history=2, chunk=4, validation=0.25)
+
+
+def composed(choice, *words):
+    return configuration.compose([f"augmentation={choice}", "curriculum=simple_manipulation", *WORDS, *words])
+
+
+def augmentation(dataset, choice, *words):
+    return make_augmentation(composed(choice, *words), dataset, Stage("simple_manipulation"))
+
+
+def source(dataset, choice, *words, **options):
+    keys = {"batch_size": 16, "seed": 0, "prefetch": 0, "indices": [dataset.frames("train")]} | options
+    return DatasetSource(dataset, augmentation=augmentation(dataset, choice, *words), **keys)
+
+
+def samples(stream, count, batch_size):
+    """The tensors of so many samples."""
+    batches = [next(stream) for _ in range(count // batch_size)]
+    stream.close()
+    return [torch.cat(parts) for parts in zip(*(batch.tensors() for batch in batches), strict=True)]
+
+
+def equal(ours, theirs):
+    return all(left.dtype == right.dtype and torch.equal(left, right) for left, right in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_a_sample_is_the_same_whatever_makes_its_batch(dataset, choice):
+    whole = samples(source(dataset, choice), 96, 16)
+    assert equal(whole, samples(source(dataset, choice, prefetch=3), 96, 16))
+    assert equal(whole, samples(source(dataset, choice, batch_size=48), 96, 48))
+    resumed = source(dataset, choice, prefetch=1)
+    resumed.load_state_dict({"batches": 4})
+    assert equal([part[64:] for part in whole], samples(resumed, 32, 16))
+    plain = samples(DatasetSource(dataset, batch_size=16, seed=0, prefetch=0, indices=[dataset.frames("train")]), 96, 16)
+    assert equal(whole, plain) == (choice == "none")
+    assert [part.shape for part in whole] == [part.shape for part in plain]
+
+
+@pytest.mark.parametrize("choice", [choice for choice in CHOICES if choice != "none"])
+def test_an_epoch_differs_from_the_one_before_and_from_another_seed(dataset, choice):
+    size = len(dataset.frames("train"))
+    change = augmentation(dataset, choice)
+    stream = DatasetSource(dataset, batch_size=size, seed=0, prefetch=0, indices=[dataset.frames("train")], augmentation=change)
+    first, second = next(stream), next(stream)
+    rows = [np.lexsort(batch.observation.state[:, -1, :2].numpy().T) for batch in (first, second)]
+    assert not equal(first[torch.from_numpy(rows[0])].tensors(), second[torch.from_numpy(rows[1])].tensors())
+    assert not equal(samples(source(dataset, choice), 16, 16), samples(source(dataset, choice, seed=1), 16, 16))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_transitions_are_changed_as_one(dataset, choice):
+    """What the first observation shows at the chunk's last step, the next observation shows in the same place."""
+    keys = {"batch_type": Transition, "indices": [dataset.transition_frames("train")]}
+    batch = next(source(dataset, choice, **keys))
+    plain = next(DatasetSource(dataset, batch_size=16, seed=0, prefetch=0, **keys))
+    moved = batch.next_observation.state[:, -1, :2] - batch.observation.state[:, -1, :2]
+    as_recorded = plain.next_observation.state[:, -1, :2] - plain.observation.state[:, -1, :2]
+    torch.testing.assert_close(moved.norm(dim=1), as_recorded.norm(dim=1))
+    assert equal([batch.reward, batch.discount, batch.terminated], [plain.reward, plain.discount, plain.terminated])
+    assert torch.equal(batch.observation.tokens, batch.next_observation.tokens)
+
+
+def test_what_is_judged_is_never_changed(dataset):
+    indices = dataset.frames("validation")[:4]
+    before = dataset.gather(indices).tensors()
+    next(source(dataset, "full"))
+    assert equal(before, dataset.gather(indices).tensors())
+
+
+def test_data_of_which_nothing_is_known_are_refused(dataset):
+    with pytest.raises(UsageError, match=r"how actions and state move with the pictures is not known.*augmentation\.plane"):
+        make_augmentation(_without_world("geometry"), dataset, Stage("none"))
+    with pytest.raises(UsageError, match=r"which words are colours.*is not known"):
+        make_augmentation(
+            _without_world("symmetry", "augmentation.flips=[]", "augmentation.rotation=false"), dataset, Stage("none")
+        )
+    with pytest.raises(UsageError, match="which words are colours"):
+        augmentation(dataset, "symmetry", "randomization=light")
+    wrong = (
+        "{colour: red}",
+        "{cameras: [top], state: x, action: [dx]}",
+        "{cameras: [top], state: [x], action: [dx], period: pi}",
+    )
+    for plane in wrong:
+        with pytest.raises(UsageError, match=r"augmentation\.plane.*cameras, state and action"):
+            augmentation(dataset, "geometry", f"augmentation.plane={plane}")
+
+
+def test_the_owner_of_recordings_declares_their_plane(dataset):
+    numbers = "state: [x, y, yaw, '', ''], action: [dx, dy, dyaw, '']"
+    plane = f"augmentation.plane={{cameras: [top], {numbers}, period: 3.141592653589793, limited: true}}"
+    declared = make_augmentation(_without_world("geometry", plane), dataset, Stage("none"))
+    keys = {"batch_size": 16, "seed": 0, "prefetch": 0, "indices": [dataset.frames("train")]}
+    theirs = DatasetSource(dataset, augmentation=declared, **keys)
+    ours = source(dataset, "geometry")
+    assert equal(next(theirs).tensors(), next(ours).tensors())
+
+
+def _without_world(choice, *words):
+    return configuration.compose([f"augmentation={choice}", "environment=none", "curriculum=none", *words])
