@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.formats import LENGTHS, TEXTS, write_collector, write_image_folder, write_libero, write_robomimic, write_tensors
+from tests.recordings import FEATURES, number, write_v21
 from vla_train.data.choice import Choice
 from vla_train.data.reader import open_reader
 from vla_train.data.recorded import Collector, Hdf5, ImageFolder, Tensors
@@ -220,3 +221,14 @@ def test_a_picture_in_colour_is_read_in_its_order(tmp_path):
     cv2.imwrite(str(folder / "images/top-0.png"), picture)
     (block,) = open_reader(folder).frames(["image"])
     assert block["image"][0, 0, 0].tolist() == [255, 0, 0]
+
+
+def test_depth_in_the_video_of_a_lerobot_dataset(tmp_path):
+    """Stored in three channels, all alike, as encoders want them."""
+    feature = FEATURES["observation.images.top"] | {"info": {"video.is_depth_map": True}}
+    folder = write_v21(tmp_path, features=FEATURES | {"observation.images.top": feature})
+    reader = open_reader(folder, Choice(cameras=("top",), state=(), action=("action.arm",)))
+    assert reader.metadata.spec.images == {"top": ImageSpec(64, 64, 1, kind="depth")}
+    (block,) = reader.frames(["top"])
+    assert block["top"].shape == (15, 64, 64, 1)
+    assert [number(frame) for frame in block["top"]][5:7] == [16, 17]

@@ -323,3 +323,9 @@ def test_without_h5py_the_extra_is_named(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match=r"pip install 'vla-train\[hdf5\]'") as raised:
         open_reader(path)
     assert raised.value.exit_code == 2
+
+
+def test_more_frames_than_are_read(tmp_path, monkeypatch):
+    monkeypatch.setattr("vla_train.data.table_reader.MOST_FRAMES", 4)
+    with pytest.raises(DataError, match="it declares 5 frames, and at most 4 are read"):
+        open_reader(write_tensors(tmp_path))

@@ -49,20 +49,25 @@ def _told(specs: Mapping[str, Spec]) -> Spec:
         for what, mine, theirs in (
             ("the numbers of the action", first.action.names, spec.action.names),
             ("the numbers of the state", first.state_names, spec.state_names),
-            ("the steps per second", first.rate, spec.rate),
         ):
             if mine != theirs:
-                warnings.warn(
-                    f"{what} are {_short(mine)} in {name} and {_short(theirs)} in {other}: taken to mean the same, in this order",
-                    Notice,
-                    stacklevel=2,
+                _say(
+                    f"{what} are {_short(mine)} in {name} and {_short(theirs)} in {other}: taken to mean the same, in this order"
                 )
+        if spec.rate != first.rate:
+            _say(
+                f"{name} has {first.rate:g} steps per second and {other} {spec.rate:g}: a step is as long as its own data have it"
+            )
     bounds = {(spec.action.low, spec.action.high) for spec in specs.values()}
     return first if len(bounds) == 1 else replace(first, action=replace(first.action, low=(), high=()))
 
 
-def _short(value: object) -> str:
-    return ", ".join(map(str, value)) or "without names" if isinstance(value, tuple) else str(value)
+def _short(names: Sequence[str]) -> str:
+    return ", ".join(names) or "without names"
+
+
+def _say(text: str) -> None:
+    warnings.warn(text, Notice, stacklevel=4)
 
 
 class Mixture(DemonstrationDataset):
