@@ -229,6 +229,16 @@ def test_bad_input_is_named_and_nothing_is_made_of_it(data, tmp_path, name):
     assert content_fingerprint(source) == before
 
 
+def test_what_our_own_writer_noted_may_be_damaged_too(data, tmp_path):
+    source = write_toy(tmp_path / "source")
+    change(source, vla_train=json.loads((source / "meta/info.json").read_text())["vla_train"] | {"recipe": float("nan")})
+    assert "that is none" in data("convert", source, tmp_path / "new", expect=3)
+    path = source / "meta/tasks.parquet"
+    path.write_bytes(path.read_bytes().replace(b"red cup", b"r\xe9d cup"))
+    assert "tasks.parquet" in data("inspect", source, expect=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
 def test_nothing_is_written_over(data, tmp_path):
     source = write_toy(tmp_path / "source")
     (tmp_path / "taken").mkdir()

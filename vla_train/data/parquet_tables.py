@@ -58,7 +58,10 @@ class ParquetTables:
             with _opened(path) as file:
                 names = file.schema_arrow.names if only is None else list(only)
                 chosen = [name for name in names if not name.startswith(tuple(leave_out))]
-                found += _read(file, path, chosen).to_pylist()
+                try:
+                    found += _read(file, path, chosen).to_pylist()
+                except UnicodeDecodeError as error:
+                    raise _unreadable(path, error) from None
         return found
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:

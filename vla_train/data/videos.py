@@ -99,8 +99,8 @@ class _Video:
             self._frame = next(self._frames)
         except StopIteration:
             raise _UnfitError("the video ends there", cut_short=True) from None
-        except (av.FFmpegError, OSError) as error:
-            raise _UnfitError(error.strerror or str(error), cut_short=True) from None
+        except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # the last: from names inside a damaged file
+            raise _UnfitError(getattr(error, "strerror", None) or str(error), cut_short=True) from None
         self.time = float(self._frame.time)
 
     def _decode(self) -> Iterator[av.VideoFrame]:

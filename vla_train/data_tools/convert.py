@@ -175,9 +175,14 @@ def _ours(contents: Contents) -> dict[str, Any]:
     if contents.table.noted is None:
         return {}
     noted = read_info(contents.table.path)[layout.OURS]
-    return {key: value for key, value in noted.items() if key not in (layout.UNFINISHED, "converted")} | {
-        "spec": json.loads(contents.table.noted.to_json())
-    }
+    kept = {key: value for key, value in noted.items() if key not in (layout.UNFINISHED, "converted")}
+    kept["spec"] = json.loads(contents.table.noted.to_json())
+    try:
+        json.dumps(kept, allow_nan=False)
+    except ValueError:
+        where = contents.table.path / layout.INFO
+        raise DataError(f"{where} has a number under {layout.OURS!r} that is none (NaN or infinite): mend it") from None
+    return kept
 
 
 def _robot(contents: Contents) -> str:
