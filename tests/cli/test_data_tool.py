@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests import browser
+from tests import browser, formats
 from tests.recordings import LENGTHS, REAL, encode, numbers_of, write_v21, write_v30
 from tests.toy_dataset import SPEC, episode, write_toy
 from vla_train.data.choice import Choice
@@ -118,6 +118,24 @@ def test_several_episodes_in_one_video_are_copied_in_their_places(data, tmp_path
     data("convert", source, tmp_path / "again", "images=h264")
     with av.open(str(tmp_path / "again/videos/observation.images.top/chunk-000/file-000.mp4")) as video:
         assert video.streams.video[0].frames == sum(LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("write", "camera"),
+    [("libero", "agentview_rgb"), ("image_folder", "image"), ("collector", "image"), ("tensors", "image.top")],
+)
+def test_every_format_is_shown_and_converted(data, tmp_path, write, camera):
+    if write == "libero":
+        pytest.importorskip("h5py")
+    place = tmp_path / ("demo.hdf5" if write == "libero" else "data")
+    source = getattr(formats, f"write_{write}")(place) or place
+    assert "2 episodes, 5 frames" in data("inspect", source)
+    told = data("convert", source, tmp_path / "new", "depth_range=[0,255]")
+    assert "all exact" in told
+    assert f"{camera}: all pictures exact" in told
+    assert "nothing wrong" in data("validate", tmp_path / "new")
+    columns = open_reader(tmp_path / "new", Choice(state=(), action=("action",), cameras=())).columns()
+    assert columns.action.tolist() == [[0, 0], [1, -1], [2, -2], [10, 0], [11, -1]]
 
 
 def test_a_killed_conversion_goes_on_where_it_was(tmp_path):

@@ -69,11 +69,18 @@ def convert(
         raise UsageError(
             f"{partial} cannot be written ({why}): free space or name another folder; begun again, it goes on"
         ) from error
+    _tell(contents, target)
+
+
+def _tell(contents: Contents, target: Path) -> None:
     left_out = [*contents.unread, *contents.lacking]
-    say(
-        f"{target}: {len(contents.lengths):,} episodes, {contents.num_frames:,} frames"
-        + (f"; left out: {joined(left_out)}" * bool(left_out))
-    )
+    end = f"; left out: {joined(left_out)}" if left_out else ""
+    say(f"{target}: {len(contents.lengths):,} episodes, {contents.num_frames:,} frames{end}")
+    usual = {"action": (layout.ACTION,), "state": (layout.STATE,)}
+    meant = {kind: names for kind, names in contents.table.defaults.items() if names and names != usual[kind]}
+    if meant:  # which LeRobot's format has no place for
+        words = " ".join(f"'dataset.{kind}=[{','.join(names)}]'" for kind, names in meant.items())
+        say(f"to train as with the original: vla-train dataset=lerobot dataset.path={target} {words}")
 
 
 def _begun(partial: Path, recipe: dict[str, Any]) -> int:
