@@ -16,7 +16,7 @@ import numpy as np
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
-from vla_train.data.hdf5_nodes import attribute, child, has, opened, shape_of
+from vla_train.data.hdf5_nodes import attribute, child, count, group, has, opened, reading, shape_of
 from vla_train.data.lerobot_layout import Feature
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.plain_table import PlainTable, camera
@@ -68,11 +68,11 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
     rate = RATE
     for file in files:
         with opened(file) as root:
-            data = child(root, "data", file)
+            data = group(root, "data", file)
             demos += _demos(file, root, data, choice.mask)
             rate = _rate(data, file)
             if not features and demos:
-                features, places = _features(child(data, demos[0].name, file), demos[0])
+                features, places = _features(group(data, demos[0].name, file), demos[0])
     known = next((names for names in STATES if set(names) <= set(features)), None)
     return PlainTable(
         path=path,
@@ -99,23 +99,22 @@ def _demos(file: Path, root: Any, data: Any, mask: str | None) -> list[Demo]:
     task = _json(attribute(data, "problem_info", file), f"problem_info of {file}").get("language_instruction", "")
     found = []
     for name in names:
-        demo, where = child(data, name, file), f"{file}, data/{name}"
+        demo, where = group(data, name, file), f"{file}, data/{name}"
         length = shape_of(child(demo, "actions", file), where)[0]
-        declared = attribute(demo, "num_samples", file)
-        if declared is not None and int(declared) != length:
+        declared = count(demo, "num_samples", file)
+        if declared is not None and declared != length:
             raise DataError(f"{where} says num_samples {declared}, but holds {length} actions: fetch or make it again")
         own = _json(attribute(demo, "ep_meta", file), f"ep_meta of {where}").get("lang", "")
         found.append(Demo(file, name, length, _words(own) or _words(task)))
-    total = attribute(data, "total", file)
-    if total is not None and int(total) != sum(demo.length for demo in found):
-        held = sum(demo.length for demo in found)
+    total, held = count(data, "total", file), sum(demo.length for demo in found)
+    if total is not None and total != held:
         raise DataError(f"{file} says total {total}, but its demonstrations hold {held} frames: fetch or make it again")
     return found if mask is None else _masked(found, root, mask, file)
 
 
 def _masked(demos: list[Demo], root: Any, mask: str, file: Path) -> list[Demo]:
     """Those that a filter key names."""
-    masks = child(root, "mask", file) if has(root, "mask") else {}
+    masks = group(root, "mask", file) if has(root, "mask") else {}
     if mask not in list(masks):
         raise DataError(f"{file} has no mask/{mask} (dataset.mask); it has {', '.join(masks) or 'none'}")
     listed = child(masks, mask, file)
@@ -135,14 +134,14 @@ def _rate(data: Any, file: Path) -> float:
 
 def _features(demo: Any, of: Demo) -> tuple[dict[str, Feature], dict[str, tuple[str, ...]]]:
     """Columns and cameras by name, and their places below the demonstration."""
-    observed = child(demo, "obs", of.file) if has(demo, "obs") else {}
-    nodes = {name: (demo, (name,)) for name in demo if name not in ("obs", "next_obs")}
+    observed = group(demo, "obs", of.file) if has(demo, "obs") else {}
+    nodes: dict[str, tuple[Any, tuple[str, ...]]] = {name: (demo, (name,)) for name in demo if name not in ("obs", "next_obs")}
     nodes |= {name: (observed, ("obs", name)) for name in observed}
     features: dict[str, Feature] = {}
     places: dict[str, tuple[str, ...]] = {}
-    for name, (group, place) in nodes.items():
-        node = child(group, name, of.file)
-        if not hasattr(node, "dtype") or node.dtype.kind not in "fiub":
+    for name, (holder, place) in nodes.items():
+        node = child(holder, name, of.file)
+        if not hasattr(node, "dtype") or node.dtype.kind not in "fiub" or not node.shape:
             continue
         known = NAMES.get(name, name) if len(place) == 1 else name
         if (feature := _feature(name, node.dtype, node.shape[1:])) is not None:
@@ -168,50 +167,49 @@ def _read(
     demos: Sequence[Demo], places: Mapping[str, tuple[str, ...]], features: Mapping[str, Feature], names: Sequence[str]
 ) -> dict[str, np.ndarray]:
     parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
-    for demo, group in _groups(demos):
+    for demo, holder in _groups(demos):
         for name in parts:
             size = features[name]["shape"][0]
-            node = _node(group, demo, places[name])
-            shape = shape_of(node, f"{demo.file}, data/{demo.name}/{'/'.join(places[name])}")
-            if shape not in ((demo.length, size), (demo.length,) if size == 1 else None):
-                raise DataError(
-                    f"{demo.file}, data/{demo.name}: {'/'.join(places[name])} is {list(shape)}, where "
-                    f"[{demo.length}, {size}] is expected: fetch or make it again"
-                )
-            parts[name].append(node[()].reshape(demo.length, size))
+            fitting = [(demo.length, size), *([(demo.length,)] if size == 1 else [])]
+            node = _node(holder, demo, places[name], fitting)
+            with reading(demo.file):
+                parts[name].append(node[()].reshape(demo.length, size))
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def _show(demos: Sequence[Demo], places: Mapping[str, tuple[str, ...]], name: str, image: ImageSpec) -> Iterator[np.ndarray]:
     wanted = (image.height, image.width, image.channels)
-    for demo, group in _groups(demos):
-        node = _node(group, demo, places[name])
-        where = f"{demo.file}, data/{demo.name}/{'/'.join(places[name])}"
-        shape = shape_of(node, where)
-        fits = shape in ((demo.length, *wanted), (demo.length, *wanted[:2]) if image.channels == 1 else None)
-        if not fits or (node.dtype != np.uint8 and image.kind != "depth"):
-            raise DataError(
-                f"{where} is {node.dtype} {list(shape)}, where {[demo.length, *wanted]} is expected: fetch or make it again"
-            )
+    for demo, holder in _groups(demos):
+        fitting = [(demo.length, *wanted), *([(demo.length, *wanted[:2])] if image.channels == 1 else [])]
+        node = _node(holder, demo, places[name], fitting)
+        if node.dtype != np.uint8 and image.kind != "depth":
+            raise DataError(f"{demo.file}, data/{demo.name}: {name} holds {node.dtype}, where pictures are uint8; leave it out")
         for first in range(0, demo.length, BLOCK):
-            for frame in node[first : first + BLOCK]:
-                yield frame.reshape(wanted)
+            with reading(demo.file):
+                block = node[first : first + BLOCK]
+            yield from block.reshape(-1, *wanted)
 
 
 def _groups(demos: Sequence[Demo]) -> Iterator[tuple[Demo, Any]]:
     """Every demonstration with its group; each file is opened once."""
     for file in dict.fromkeys(demo.file for demo in demos):
         with opened(file) as root:
-            data = child(root, "data", file)
+            data = group(root, "data", file)
             for demo in demos:
                 if demo.file == file:
-                    yield demo, child(data, demo.name, file)
+                    yield demo, group(data, demo.name, file)
 
 
-def _node(group: Any, demo: Demo, place: Sequence[str]) -> Any:
-    for name in place:
-        group = child(group, name, demo.file)
-    return group
+def _node(node: Any, demo: Demo, place: Sequence[str], fitting: Sequence[tuple[int, ...]]) -> Any:
+    """An array of a demonstration. DataError where its shape is not one of ``fitting``."""
+    where = f"{demo.file}, data/{demo.name}/{'/'.join(place)}"
+    with reading(demo.file):
+        for name in place:
+            node = child(node, name, demo.file)
+        shape = shape_of(node, where)
+    if shape not in fitting:
+        raise DataError(f"{where} is {list(shape)}, where {list(fitting[0])} is expected: fetch or make it again")
+    return node
 
 
 def _words(value: object) -> str:

@@ -23,15 +23,23 @@ def opened(file: Path) -> Iterator[Any]:
         root = h5py.File(file, "r")
     except OSError as error:
         raise DataError(f"{file} is no readable HDF5 file ({error}): it is torn or something else; fetch it again") from None
-    with root:
-        try:
-            yield root
-        except (OSError, RuntimeError) as error:  # h5py's own, where a part of the file is damaged
-            raise DataError(f"{file} cannot be read ({error}): it is torn or damaged; fetch it again") from None
+    with root, reading(file):
+        yield root
+
+
+@contextmanager
+def reading(file: Path) -> Iterator[None]:
+    """Whatever h5py raises at a damaged part of a file becomes a DataError."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise DataError(f"{file} cannot be read ({error}): it is torn or damaged; fetch it again") from None
 
 
 def has(group: Any, name: str) -> bool:
     """Whether a group has a link of this name, wherever that leads."""
+    if not isinstance(name, str):  # h5py gives bytes where a name is no text
+        raise ValueError(f"the name {name!r} is no text")
     return bool(group.id.links.exists(name.encode()))
 
 
@@ -57,6 +65,16 @@ def child(group: Any, name: str, file: Path, hops: int = MOST_HOPS) -> Any:
     return node
 
 
+def group(parent: Any, name: str, file: Path) -> Any:
+    """A child that has children."""
+    import h5py
+
+    node = child(parent, name, file)
+    if not isinstance(node, h5py.Group):
+        raise DataError(f"{file}, {str(node.name).strip('/')} is no group: fetch or make the file again")
+    return node
+
+
 def shape_of(node: Any, where: str, kinds: str = "fiub") -> tuple[int, ...]:
     """The shape of a dataset that can be read: of these kinds of numbers, stored in this file, and as large as it says."""
     if not hasattr(node, "dtype") or node.dtype.kind not in kinds or not node.shape:
@@ -75,3 +93,12 @@ def attribute(node: Any, name: str, file: Path) -> Any:
         return node.attrs.get(name)
     except (OSError, TypeError, ValueError) as error:
         raise DataError(f"{file}: the attribute {name} of {node.name} cannot be read ({error}); fetch the file again") from None
+
+
+def count(node: Any, name: str, file: Path) -> int | None:
+    """An attribute that is a whole number, None where there is none."""
+    value = attribute(node, name, file)
+    try:
+        return None if value is None else int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{file}: the attribute {name} of {node.name} is no number; fetch the file again") from None

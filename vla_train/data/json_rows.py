@@ -45,9 +45,10 @@ def seconds_of(row: Mapping[str, Any], where: str) -> float:
             return float(value) if value.replace(".", "", 1).isdecimal() else datetime.fromisoformat(value).timestamp()
         except ValueError:
             value = math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DataError(f"{where}: timestamp is {row['timestamp']!r}, no time; mend it")
-    return float(value)
+    seconds = math.nan if isinstance(value, bool) or not isinstance(value, int | float) else _number(value)
+    if not math.isfinite(seconds):
+        raise DataError(f"{where}: timestamp is {str(row['timestamp'])[:40]!r}, no time; mend it")
+    return seconds
 
 
 def flat(value: Any, name: str) -> dict[str, list[float]]:
