@@ -63,7 +63,7 @@ def test_the_limit_itself_is_not_carried_over_to_the_other_side():
 
 
 def test_pictures_are_mirrored_first_and_then_turned_to_the_left():
-    picture = np.arange(4).reshape(1, 2, 2, 1)  # 0 1 / 2 3
+    picture = np.arange(4).reshape(1, 2, 2)  # 0 1 / 2 3
     shown = [moved_pictures(picture, *MOVES[number]).ravel().tolist() for number in (1, 2, 4, 6, 5)]
     assert shown == [[1, 3, 0, 2], [3, 2, 1, 0], [1, 0, 3, 2], [2, 3, 0, 1], [0, 2, 1, 3]]
 

@@ -6,6 +6,7 @@ quarters counter-clockwise. All samples of one move are moved together, without 
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -53,11 +54,13 @@ class Geometry:
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         move = self._drawn(batch, key)
+        # All of a pixel's channels as one value: moving it is one copy, not three.
+        pictures = [images.view(f"V{images.shape[-1]}")[..., 0] for images in batch.images.values()]
         for number in np.unique(move[move > 0]).tolist():
             rows = np.flatnonzero(move == number)
             mirrored, quarters = MOVES[number]
-            for images in batch.images.values():
-                images[rows] = moved_pictures(images[rows], mirrored, quarters)
+            for pixels in pictures:
+                pixels[rows] = moved_pictures(pixels[rows], mirrored, quarters)
             for texts in batch.texts:
                 for row in rows.tolist():
                     texts[row] = moved_words(texts[row], mirrored, quarters) or texts[row]
@@ -66,17 +69,14 @@ class Geometry:
 
     def _drawn(self, batch: Batch, key: np.ndarray) -> np.ndarray:
         """int64 [b]: each sample's move."""
-        count = len(key)
-        allowed = np.zeros((count, len(MOVES)), bool)
-        for move in self._moves:
-            allowed[:, move] = [self._worded(texts, move) for texts in zip(*batch.texts, strict=True)]
+        allowed = np.zeros((len(key), len(MOVES)), bool)
+        allowed[:, self._moves] = True
+        for texts in batch.texts:
+            allowed &= np.array([_worded(text) for text in texts])
         allowed[self._turn_now(batch), 1::2] = False
         number = counter_integers(key, _DRAW, 1, allowed.sum(axis=1)[:, None])
         move = (allowed.cumsum(axis=1) > number).argmax(axis=1)
         return np.where(counter_uniform(key, _DRAW, 2)[:, 1] < self._probability, move, 0)
-
-    def _worded(self, texts: Sequence[str], move: int) -> bool:
-        return all(moved_words(text, *MOVES[move]) is not None for text in texts)
 
     def _turn_now(self, batch: Batch) -> np.ndarray:
         """bool [b]: the samples that turn a joint that has limits."""
@@ -86,10 +86,16 @@ class Geometry:
         return np.asarray(turns.reshape(len(batch.state), -1).any(axis=1))
 
 
+@lru_cache(maxsize=200_000)
+def _worded(text: str) -> tuple[bool, ...]:
+    """For each move whether the instruction can be moved."""
+    return tuple(moved_words(text, *move) is not None for move in MOVES)
+
+
 def moved_pictures(pictures: np.ndarray, mirrored: int, quarters: int) -> np.ndarray:
-    """A view of pictures [..., y, x, c], mirrored and turned."""
-    turned = pictures[..., ::-1, :] if mirrored else pictures
-    return np.rot90(turned, quarters, axes=(-3, -2))
+    """A view of pictures [..., y, x], mirrored and turned."""
+    turned = pictures[..., ::-1] if mirrored else pictures
+    return np.rot90(turned, quarters, axes=(-2, -1))
 
 
 class _Numbers:
