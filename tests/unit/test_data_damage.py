@@ -81,6 +81,10 @@ DAMAGES = {
     "two channels": (shape(SIZE, SIZE, 2), "camera 'top' declares 2 channels; videos of 1 or 3 are read"),
     "a picture as large as a lie": (shape(10**6, 10**6, 3), "at most 16,384 pixels a side"),
     "a picture with a lie of channels": (shape(16_000, 16_000, 16_000), "and 4 channels"),
+    "a vector as long as a lie": (
+        info(features=FEATURES | {"action.arm": {"dtype": "float64", "shape": [10**12]}}),
+        "'action.arm' has the shape .1000000000000.; at most 1,000,000 numbers",
+    ),
     "no frames a second": (info(fps=float("nan")), "not read here .*fps nan"),
     "a name that moves the cursor": (info(features=FEATURES | {"a\x1b[2J": FEATURES["action.arm"]}), "a printable name"),
     "a task that there is none": (

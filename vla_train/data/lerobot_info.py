@@ -12,6 +12,7 @@ from vla_train.spec import ImageSpec, Spec
 
 LARGEST_SIDE = 16_384  # pixels: room for a picture is made before it is decoded, so a lie must not ask for all memory
 MOST_CHANNELS = 4
+LONGEST = 1_000_000  # numbers in a vector: each of them has a name
 FASTEST = 1_000_000  # frames per second
 _NEEDED: dict[str, Any] = {"fps": (int, float), "total_episodes": int, "total_frames": int, "features": dict}
 
@@ -54,6 +55,8 @@ def _check_feature(path: Path, name: str, feature: Any) -> None:
             f"{path}: feature {name!r} has pictures of {shape}; at most {LARGEST_SIDE:,} pixels a side are read, and "
             f"{MOST_CHANNELS} channels"
         )
+    if max(shape) > LONGEST:
+        raise DataError(f"{path}: feature {name!r} has the shape {str(shape)[:60]}; at most {LONGEST:,} numbers a side are read")
     if not isinstance(feature.get("names"), list | dict | None):
         raise DataError(f"{path}: the names of feature {name!r} are {feature['names']!r}, which is no list")
 
