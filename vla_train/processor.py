@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped, UInt8
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional
 
@@ -53,6 +53,14 @@ def train_tokenizer(instructions: Iterable[str], vocabulary: int) -> Tokenizer:
     )
     tokenizer.train_from_iterator(sorted({clean(text) for text in instructions}), trainer)
     return tokenizer
+
+
+def depth_bytes(values: Num[np.ndarray, "..."], limits: tuple[float, float]) -> UInt8[np.ndarray, "..."]:
+    """Depth in some unit as bytes: ``limits`` (near, far) become 0 and 255, what lies beyond is cut. Where a sensor saw nothing
+    (NaN, infinity) stands the farthest."""
+    near, far = limits
+    known = np.nan_to_num(values.astype(np.float64), nan=far, posinf=far, neginf=near)
+    return np.round(np.clip((known - near) / (far - near), 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
 class Processor:
@@ -120,7 +128,8 @@ class Processor:
         return ",".join(f"{name}-{image.height}x{image.width}x{image.channels}" for name, image in self.image_specs.items())
 
     def resize(self, images: Mapping[str, Shaped[np.ndarray, "_n _y _x _c"]]) -> dict[str, Shaped[np.ndarray, "_n _y _x _c"]]:
-        """The chosen cameras at the models' size. Colours are averaged over area, depth takes the nearest pixel.
+        """The chosen cameras at the models' size. Colours are averaged over area, depth takes the nearest pixel and becomes bytes
+        where it was trained on as such.
 
         Raises DataError where a picture does not fit the Spec, or a symbol is not among those that it declares.
         """
@@ -150,6 +159,8 @@ class Processor:
 
     def _resize(self, name: str, image: np.ndarray) -> np.ndarray:
         target = self.image_specs[name]
+        if target.depth_range is not None and image.dtype != np.uint8:
+            image = depth_bytes(image, target.depth_range)
         if image.shape[1:3] == (target.height, target.width):
             return image
         pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(0, 3, 1, 2)

@@ -16,13 +16,17 @@ StateDict = dict[str, Any]  # tensors and JSON values, nested: what safetensors 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """One camera. ``symbols`` are integer codes, embedded and never resized: ``symbols`` gives how many each channel has."""
+    """One camera. ``symbols`` are integer codes, embedded and never resized: ``symbols`` gives how many each channel has.
+
+    Depth was recorded as bytes, or in units of which ``depth_range`` went to 0 and 255: a policy is then asked in those.
+    """
 
     height: int
     width: int
     channels: int = 3
     kind: Literal["colour", "depth", "symbols"] = "colour"
     symbols: tuple[int, ...] = ()
+    depth_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

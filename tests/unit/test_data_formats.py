@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -76,6 +77,23 @@ def test_another_content_is_another_fingerprint(tmp_path, kind):
     assert open_reader(path).metadata.fingerprint != before
 
 
+def test_what_decides_the_frames_is_another_fingerprint(tmp_path):
+    """Or a frame cache would show one camera, demonstration or depth for another."""
+    path = write_robomimic(tmp_path / "demo.hdf5")
+    cameras = ("agentview_rgb",)
+    choices = [
+        Choice(),
+        Choice(mask="train"),
+        Choice(mask="valid"),
+        Choice(depth_range=(0.0, 1.0)),
+        Choice(depth_range=(0.0, 2.0)),
+        Choice(rename={"agentview_rgb": "agentview_depth", "agentview_depth": "agentview_rgb"}),
+    ]
+    found = [open_reader(path, replace(choice, cameras=cameras, instruction="x")).metadata.fingerprint for choice in choices]
+    assert len(set(found)) == len(choices)
+    assert open_reader(path, Choice(instruction="y", state=())).metadata.fingerprint == found[0]
+
+
 def test_libero_state_and_reward(tmp_path):
     path = write_libero(tmp_path / "demo.hdf5")
     reader = open_reader(path, Choice(cameras=()))
@@ -117,7 +135,7 @@ def test_demonstrations_come_in_the_order_of_their_numbers(tmp_path):
 def test_depth_is_one_more_camera(tmp_path):
     path = write_libero(tmp_path / "demo.hdf5")
     reader = open_reader(path, Choice(cameras=("agentview_rgb", "agentview_depth"), depth_range=(0.0, 51.0)))
-    assert reader.metadata.spec.images["agentview_depth"] == ImageSpec(8, 8, 1, kind="depth")
+    assert reader.metadata.spec.images["agentview_depth"] == ImageSpec(8, 8, 1, kind="depth", depth_range=(0.0, 51.0))
     assert pixels(reader, "agentview_depth") == [[0], [50], [100], [255], [255]], "five steps of a byte each; beyond 51 is cut"
     with pytest.raises(DataError, match=r"'agentview_depth' .* holds depth as uint16: .* dataset.depth_range="):
         list(open_reader(path).frames(["agentview_depth"]))

@@ -113,6 +113,19 @@ def test_resize_keeps_what_fits_and_never_touches_symbols():
     assert small["grid"] is given["grid"]
 
 
+def test_depth_is_given_in_the_units_that_became_bytes():
+    """Near 1 and far 3: 2 is half way, 255 / 2 = 127.5, to even 128. Bytes stay; without a range nothing is changed."""
+    depth = np.array([0.5, 1.0, 2.0, 3.0, np.nan, np.inf]).reshape(1, 1, 6, 1)
+    spec = replace(SPEC, images={"depth": ImageSpec(1, 6, 1, kind="depth", depth_range=(1.0, 3.0))})
+    made = Processor(spec, train_tokenizer(INSTRUCTIONS, 400), cameras=None, image_size=None, max_tokens=16)
+    (seen,) = made.resize({"depth": depth}).values()
+    assert (seen.dtype, seen.ravel().tolist()) == (np.uint8, [0, 0, 128, 255, 255, 255])
+    assert made.resize({"depth": seen})["depth"] is seen
+    assert Processor.from_texts(made.texts()).spec == spec
+    plain = processor(cameras=["depth"])
+    assert plain.resize({"depth": np.ones((1, 8, 8, 1), np.float32)})["depth"].dtype == np.float32
+
+
 def test_depth_takes_a_pixel_where_colour_averages():
     board = np.zeros((1, 8, 8, 3), np.uint8)
     board[:, ::2] = 200

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from vla_train.errors import DataError
+from vla_train.processor import depth_bytes
 
 
 def to_bytes(frame: np.ndarray, limits: tuple[float, float] | None, camera: str, path: Path) -> np.ndarray:
-    """A depth map [y, x, 1] as uint8: bytes stay, other numbers go from ``limits`` to 0 and 255, what lies beyond is cut.
+    """A depth map [y, x, 1] as uint8: bytes stay, for other numbers see ``depth_bytes``.
 
-    Where the sensor saw nothing (NaN, infinity) stands the farthest. DataError without limits, or for more than one channel.
+    DataError without limits, or for more than one channel.
     """
     if frame.ndim != 3 or frame.shape[2] != 1:
         raise DataError(f"camera {camera!r} of {path} is a depth map, but has {frame.shape[2:]} channels: leave it out")
@@ -21,6 +22,4 @@ def to_bytes(frame: np.ndarray, limits: tuple[float, float] | None, camera: str,
             f"camera {camera!r} of {path} holds depth as {frame.dtype}: say in its own units what is near and what is far with "
             "dataset.depth_range=[0.0,2.0]"
         )
-    near, far = limits
-    values = np.nan_to_num(frame.astype(np.float64), nan=far, posinf=far, neginf=near)
-    return np.round(np.clip((values - near) / (far - near), 0.0, 1.0) * 255.0).astype(np.uint8)
+    return depth_bytes(frame, limits)

@@ -1,5 +1,7 @@
 """The Reader of every format: chooses from a table what a policy sees and does, and trusts nothing that the table declares."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -46,7 +48,7 @@ class TableReader:
             tasks=[str(row.get("task") or text) for row, text in zip(table.episodes, instructions, strict=True)],
             num_episodes=len(table.episodes),
             num_frames=frames,
-            fingerprint=table.fingerprint(),
+            fingerprint=self._fingerprint(),
             episodes=table.episodes,
         )
 
@@ -97,6 +99,15 @@ class TableReader:
             return frames
         return (to_bytes(frame, self._choice.depth_range, camera, self.folder) for frame in frames)
 
+    def _fingerprint(self) -> str:
+        """That of the data, and of what is chosen where that decides which frames there are, and how they look: the frame cache
+        goes by it."""
+        content, choice = self.table.fingerprint(), self._choice
+        chosen = {"rename": dict(choice.rename), "mask": choice.mask, "depth_range": choice.depth_range}
+        if not any(chosen.values()):
+            return content
+        return hashlib.sha256(f"{content} {json.dumps(chosen, sort_keys=True)}".encode()).hexdigest()
+
     def _told(self, texts: Sequence[str]) -> list[str]:
         return told(texts, self._choice.instruction, self.folder, ours=self.table.noted is not None)
 
@@ -138,6 +149,12 @@ class TableReader:
         images = {
             camera: known.get(self._stored[name]) or image_spec(self._features[name]) for camera, name in self._cameras.items()
         }
+        if choice.depth_range is not None:
+            images |= {
+                camera: replace(image, depth_range=choice.depth_range)
+                for camera, image in images.items()
+                if image.kind == "depth"
+            }
         if noted:
             spec = replace(noted, images=images)
         else:
