@@ -270,6 +270,8 @@ def test_nothing_is_written_over(data, tmp_path):
 def test_mistakes_in_words(data, tmp_path):
     assert "Did you mean inspect?" in data("inspekt", tmp_path, expect=2)
     assert "Did you mean images?" in data("convert", tmp_path, tmp_path / "x", "imags=png", expect=2)
+    assert "has no option --force" in data("convert", "--force", tmp_path, tmp_path / "x", expect=2)
+    assert "by number" in data("view", tmp_path, "episodes=0-99999999999", expect=2)
     assert "takes FROM TO" in data("convert", tmp_path, expect=2)
     assert "Usage: vla-data" in data(expect=2)
     assert "Usage: vla-data" in data("--help")

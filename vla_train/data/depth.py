@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from vla_train.errors import DataError
-from vla_train.processor import depth_bytes
 
 
 def to_bytes(frame: np.ndarray, limits: tuple[float, float] | None, camera: str, path: Path) -> np.ndarray:
@@ -22,4 +21,6 @@ def to_bytes(frame: np.ndarray, limits: tuple[float, float] | None, camera: str,
             f"camera {camera!r} of {path} holds depth as {frame.dtype}: say in its own units what is near and what is far with "
             "dataset.depth_range=[0.0,2.0]"
         )
+    from vla_train.processor import depth_bytes  # which brings torch: what looks at data without such maps starts at once
+
     return depth_bytes(frame, limits)

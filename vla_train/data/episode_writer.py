@@ -85,15 +85,17 @@ class EpisodeWriter:
         be given. ``blocks`` are the pictures in order, uint8 [n, y, x, c] of every camera, as many together as there are steps.
         ValueError at a wrong shape, DataError at a number that is not finite: then nothing of the episode is kept.
         """
-        length, task = len(texts), np.array([self.meta.number_of(text) for text in texts])
+        length, known = len(texts), len(self.meta.texts)
         steps, index = np.arange(length), self.meta.num_episodes
         counted = {"timestamp": steps / self.meta.head["fps"], "frame_index": steps, "index": self.meta.num_frames + steps}
-        counted |= dict(numbers) | {"episode_index": np.full(length, index), "task_index": task}
-        checked = self._checked(counted, length)
         try:
+            task = np.array([self.meta.number_of(text) for text in texts])
+            counted |= dict(numbers) | {"episode_index": np.full(length, index), "task_index": task}
+            checked = self._checked(counted, length)
             images, statistics = self._pictures(blocks, length)
             places = {name: video.end_episode() for name, video in self._videos.items()}
         except BaseException:
+            self.meta.texts = dict(list(self.meta.texts.items())[:known])
             for video in self._videos.values():
                 video.abandon()
             raise

@@ -7,6 +7,8 @@ from typing import Any
 from vla_train.config.words import did_you_mean
 from vla_train.errors import UsageError
 
+MOST_DIGITS = 6  # of an episode's number: a list of them is made
+
 Settings = dict[str, str]
 # Command -> (how many paths it takes, its settings)
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
@@ -25,7 +27,11 @@ def run(words: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise UsageError(f"vla-data has no command {name!r}.{did_you_mean(name, COMMANDS)} It has {', '.join(COMMANDS)}")
     count, keys = COMMANDS[name]
-    rest = [word[2:] if word.startswith("--") else word for word in rest]
+    if wrong := [word for word in rest if word.startswith("-") and word.lstrip("-").partition("=")[0] not in (*keys, "debug")]:
+        raise UsageError(
+            f"vla-data {name} has no option {wrong[0]}.{did_you_mean(wrong[0].lstrip('-'), keys)} It has {', '.join(keys)}"
+        )
+    rest = [word.lstrip("-") for word in rest]
     rest = [f"{word}=true" if word in keys and not Path(word).exists() else word for word in rest]  # --fix
     settings = dict(word.split("=", 1) for word in rest if "=" in word and not Path(word).exists())
     paths = [Path(word) for word in rest if word.split("=")[0] not in settings]
@@ -102,10 +108,14 @@ def _episodes(settings: Settings) -> list[int] | None:
     chosen: list[int] = []
     for part in _names(text):
         first, dash, last = part.partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not _is_number(first) or (dash and not _is_number(last)):
             raise UsageError(f"episodes={text}: name episodes by number, as in episodes=0,5 or episodes=0-5")
         chosen += range(int(first), int(last or first) + 1)
     return chosen
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS
 
 
 def _numbers(text: str) -> tuple[float, float]:

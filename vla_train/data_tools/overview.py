@@ -94,7 +94,7 @@ def _tasks(contents: Contents) -> None:
         frames[text] += int(length)
     episodes = Counter(texts)
     if len(episodes) == len(texts):
-        say(f"{len(episodes)} instructions, each of one episode" if len(texts) > 1 else "")
+        say(f"each episode has an instruction of its own ({len(texts)})")
         return
     rows = [[text, f"{count:,}", f"{frames[text]:,}"] for text, count in episodes.most_common(MOST_TASKS)]
     table(("instruction", "episodes", "frames"), rows)
