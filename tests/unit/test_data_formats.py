@@ -1,7 +1,7 @@
 """Formats of others, each from real files: every number and picture is the one that was recorded."""
 
 import json
-import subprocess
+import runpy
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,8 @@ from tests.recordings import FEATURES, number, write_v21
 from vla_train.data.choice import Choice
 from vla_train.data.reader import open_reader
 from vla_train.data.recorded import Collector, Hdf5, ImageFolder, Tensors
+from vla_train.data.records import Reader
+from vla_train.data.table import Table
 from vla_train.errors import DataError, UsageError
 from vla_train.spec import ImageSpec
 
@@ -46,6 +48,8 @@ def test_every_number_picture_and_word(tmp_path, kind):
     write, config, camera, rate = FORMATS[kind]
     path = write(tmp_path / "data")
     reader = config(str(path), cameras=[camera]).open(path)
+    assert isinstance(reader, Reader)
+    assert isinstance(reader.table, Table)
     spec, columns = reader.metadata.spec, reader.columns()
     assert columns.action.tolist() == ACTIONS
     if kind != "image_folder":
@@ -193,11 +197,19 @@ def test_the_near_end_comes_first():
 SCRIPT = Path(__file__).parents[2] / "scripts/convert_tensor_file.py"
 
 
-def convert(*words):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, words)], capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def convert(monkeypatch, capsys):
+    """The script as a user runs it, in this process, which has torch already: its exit code and what it says of errors."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["convert", *map(str, words)])
+        code = runpy.run_path(str(SCRIPT))["main"]()
+        return code, capsys.readouterr().err
+
+    return run
 
 
-def test_a_file_of_tensors_is_converted_once(tmp_path):
+def test_a_file_of_tensors_is_converted_once(tmp_path, convert):
     """Pictures of channels first, as floats: both are usual."""
     observations = [
         {"image": torch.tensor([10.0 * e, t, 200.0]).view(3, 1, 1).expand(3, 8, 8) / 255, "state": torch.tensor([e, t]) * 1.0}
@@ -207,13 +219,12 @@ def test_a_file_of_tensors_is_converted_once(tmp_path):
     torch.save(content | {"episode_indices": torch.tensor([0, 0, 0, 1, 1])}, tmp_path / "demos.pt")
     with pytest.raises(DataError, match=r"is pickled, .*convert_tensor_file.py"):
         open_reader(tmp_path / "demos.pt")
-    done = convert(tmp_path / "demos.pt")
-    assert done.returncode == 0, done.stderr
+    assert convert(tmp_path / "demos.pt") == (0, "")
     reader = open_reader(tmp_path / "demos.safetensors")
     assert pixels(reader, "image") == PIXELS
     assert reader.columns().state.tolist() == STATES
-    again = convert(tmp_path / "demos.pt")
-    assert (again.returncode, "exists" in again.stderr) == (2, True), "nothing is overwritten"
+    code, said = convert(tmp_path / "demos.pt")
+    assert (code, "exists" in said) == (2, True), "nothing is overwritten"
 
 
 class Poison:
@@ -221,13 +232,11 @@ class Poison:
         return (open, ("poisoned", "w"))
 
 
-def test_a_pickle_that_runs_something_is_refused(tmp_path, monkeypatch):
+def test_a_pickle_that_runs_something_is_refused(tmp_path, monkeypatch, convert):
     monkeypatch.chdir(tmp_path)
     torch.save({"observations": [], "language": Poison()}, tmp_path / "bad.pt")
-    done = convert(tmp_path / "bad.pt")
-    assert done.returncode == 3
-    assert "bad.pt" in done.stderr
-    assert "Traceback" not in done.stderr
+    code, said = convert(tmp_path / "bad.pt")
+    assert (code, said.startswith(f"{tmp_path / 'bad.pt'} is not read: ")) == (3, True)
     assert not (tmp_path / "poisoned").exists()
     assert not list(tmp_path.glob("*.safetensors"))
 
