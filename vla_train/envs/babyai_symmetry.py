@@ -1,7 +1,7 @@
 """What BabyAI looks the same under (see ``vla_train.symmetry``): mirrored, and with colours and movable things exchanged.
 
-The view turns with the agent, so it can be mirrored but not turned. In pixels keys and doors look different in a mirror; in symbols
-mirroring is exact.
+The view turns with the agent, so it can be mirrored but not turned. In pixels keys and doors look different in a mirror; in
+symbols mirroring is exact.
 """
 
 from typing import Any
