@@ -68,7 +68,7 @@ def replay(stage, move, seeds, turning=True):
     return world_.success, np.array(away), max(states)
 
 
-SEEDS = np.arange(48)
+SEEDS = np.arange(24)
 
 
 @pytest.mark.parametrize("move", range(1, 8))
@@ -93,6 +93,6 @@ def test_mirrored_episodes_of_handling_things_succeed(stage, move):
 @pytest.mark.parametrize("stage", ["simple_manipulation", "complex_tasks"])
 def test_episodes_that_do_not_turn_the_gripper_succeed_when_turned_by_a_right_angle(stage):
     success, _, states = replay(stage, LEFT_TURN, SEEDS, turning=False)
-    assert len(success) > 10
+    assert len(success) > 6
     assert success.all()
     assert states < 2e-3, "round the corner of a wall the simulator looks at x before y"
