@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from numpy.lib.format import open_memmap, write_array_header_1_0
 
 from vla_train import stopping
+from vla_train.data.paths import refuse_names_out
 from vla_train.data.progress import progress
 from vla_train.data.records import Reader
 from vla_train.errors import DataError
@@ -66,6 +67,7 @@ def polite_lock(path: Path) -> Iterator[None]:
 
 
 def _file(home: Path, camera: str) -> Path:
+    refuse_names_out([camera], home)  # also of a reader that does not look at them, as a plug-in's may be
     return home / f"{camera}.npy"
 
 

@@ -1,7 +1,7 @@
-"""No path leads out of a dataset's folder: neither one that its files name, nor a link that lies there."""
+"""No path leads out of a dataset's folder: neither one that its files name, nor a link that lies there, nor a camera's name."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from vla_train.errors import DataError
@@ -12,6 +12,21 @@ def stays_inside(relative: str) -> bool:
     path = PurePosixPath(relative)
     climbs = path.is_absolute() or ".." in path.parts
     return bool(path.parts) and not climbs and not any(sign in relative for sign in ("\\", "\0", ":"))
+
+
+def is_plain(name: str) -> bool:
+    """Whether the name of a column or a camera can be that of a file or a folder, and leads nowhere."""
+    return name.isprintable() and name not in ("", ".", "..") and not any(sign in name for sign in ("/", "\\"))
+
+
+def refuse_names_out(names: Iterable[str], folder: Path) -> None:
+    """Raise DataError at the first name of a column or a camera that is not plain: files are called by them."""
+    for name in names:
+        if not is_plain(name):
+            raise DataError(
+                f"the dataset at {folder} has a column or camera called {name!r}: a name must be printable, without '/' or "
+                "'\\', and not '.' or '..'; rename it there"
+            )
 
 
 def refuse_links_out(folder: Path, parts: Sequence[str] = (".",)) -> None:

@@ -12,6 +12,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec
+from vla_train.data.paths import refuse_names_out
 from vla_train.data.records import Columns, DatasetMetadata, damaged, place, require_finite
 from vla_train.data.table import Table
 from vla_train.data.texts import told
@@ -35,6 +36,7 @@ class TableReader:
         if (frames := int(table.starts[-1])) > MOST_FRAMES:
             raise self._error(f"it declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
         names = choosing.renamed(table.features, table.aliases, choice.rename, self.folder)
+        refuse_names_out([*table.features, *table.aliases.values(), *names.values()], self.folder)
         self._stored = {new: old for old, new in names.items()}
         self._features = {new: table.features[old] for old, new in names.items()}
         self._cameras = self._with_files(choice.cameras)

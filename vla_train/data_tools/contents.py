@@ -12,6 +12,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec, read_info, unfinished
+from vla_train.data.paths import refuse_names_out
 from vla_train.data.reader import FORMATS
 from vla_train.data.records import place
 from vla_train.data.statistics import Described, describe_columns
@@ -114,6 +115,7 @@ def open_contents(path: Path, kind: str | None = None) -> Contents:
     if found is None:
         raise DataError(f"{path} is no dataset of a known format ({', '.join(FORMATS)}); LeRobot's has a {layout.INFO}")
     table = FORMATS[found].open(path, Choice())
+    refuse_names_out([*table.features, *table.aliases.values()], path)
     if (frames := int(table.starts[-1])) > MOST_FRAMES:
         raise DataError(f"{path} declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
     info = read_info(path) if found == "lerobot" else {}
