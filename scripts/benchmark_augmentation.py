@@ -110,7 +110,7 @@ def cost(batches: int, batch_size: int = 64) -> str:
     dataset = datasets.open_datasets(base, readers, objects.make_processor(base, window, told))
     lines = [f"| augmentation | ms for a batch of {batch_size} |", "|---|---|"]
     for choice in CHOICES["tabletop"]:
-        change = make_augmentation(configuration.compose([*words, f"augmentation={choice}"]), dataset, stage)
+        change = make_augmentation(configuration.compose([*words, f"augmentation={choice}"]), dataset, [stage])
         keys = {"indices": [dataset.frames("train")], "batch_size": batch_size, "seed": 0, "prefetch": 0}
         source = DatasetSource(dataset, augmentation=change, **keys)
         times = []

@@ -44,7 +44,8 @@ def augmented(env: Any, given: Batch, choice: str, epochs: int, **changes: Any) 
     """The frames in so many epochs, by ``augmentation=choice``."""
     node = {key: value for key, value in load_choice("augmentation", choice).items() if key != "_target_"} | changes
     scenes = [str(scene).replace("'", '"') for scene in scene_texts(env)]
-    change = Augmentation(symmetry=env.symmetry, spec=env.io_spec, cameras=env.io_spec.images, scenes=scenes, **node)
+    known = {"symmetries": lambda: {env.stage: env.symmetry}, "spec": env.io_spec, "cameras": env.io_spec.images}
+    change = Augmentation(**known, scenes=scenes, **node)
     found = []
     for epoch in range(epochs):
         images = {name: pictures.copy() for name, pictures in given.images.items()}

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from vla_train import config as configuration
-from vla_train.build.augmenting import added_words, make_augmentation
+from vla_train.build import augmenting
+from vla_train.build.augmenting import _symmetry, added_words, make_augmentation
+from vla_train.build.objects import environment_maker
 from vla_train.collection.demonstrations import Demonstrations
+from vla_train.curricula import Mixed
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.reader import open_reader
 from vla_train.envs.tabletop import TabletopVectorEnv
@@ -42,7 +45,7 @@ def composed(choice, *words):
 
 
 def augmentation(dataset, choice, *words):
-    return make_augmentation(composed(choice, *words), dataset, Stage("simple_manipulation"))
+    return make_augmentation(composed(choice, *words), dataset, [Stage("simple_manipulation")])
 
 
 def source(dataset, choice, *words, **options):
@@ -108,10 +111,10 @@ def test_what_is_judged_is_never_changed(dataset):
 
 def test_data_of_which_nothing_is_known_are_refused(dataset):
     with pytest.raises(UsageError, match=r"how actions and state move with the pictures is not known.*augmentation\.plane"):
-        make_augmentation(_without_world("geometry"), dataset, Stage("none"))
+        make_augmentation(_without_world("geometry"), dataset, [Stage("none")])
     with pytest.raises(UsageError, match=r"which words are colours.*is not known"):
         make_augmentation(
-            _without_world("symmetry", "augmentation.flips=[]", "augmentation.rotation=false"), dataset, Stage("none")
+            _without_world("symmetry", "augmentation.flips=[]", "augmentation.rotation=false"), dataset, [Stage("none")]
         )
     with pytest.raises(UsageError, match="which words are colours"):
         augmentation(dataset, "symmetry", "randomization=light")
@@ -125,10 +128,40 @@ def test_data_of_which_nothing_is_known_are_refused(dataset):
             augmentation(dataset, "geometry", f"augmentation.plane={plane}")
 
 
+def test_every_stage_of_a_curriculum_is_asked_and_only_where_something_moves_or_is_renamed(dataset, monkeypatch):
+    asked = []
+
+    def maker(config, stage):
+        asked.append(stage.name)
+        return environment_maker(config, stage)
+
+    monkeypatch.setattr(augmenting, "environment_maker", maker)
+    stages = Mixed(["simple_manipulation", "complex_tasks"]).stages()
+    assert len(make_augmentation(composed("full"), dataset, stages).changes) == 4
+    assert asked == ["simple_manipulation", "complex_tasks"], "once each"
+    for choice in ("none", "language", "images"):
+        make_augmentation(composed(choice), dataset, stages)
+    assert len(asked) == 2
+
+
+def test_stages_that_do_not_declare_the_same_are_refused(dataset):
+    """Two levels of BabyAI: keys may change places with balls where there is one room, and not where there are doors."""
+    pytest.importorskip("minigrid")
+    one_room, rooms = Stage("GoToLocal"), Stage("GoTo", 1)
+    symmetries = {stage.name: _symmetry(_babyai("symmetry"), stage) for stage in (one_room, rooms)}
+    assert symmetries["GoToLocal"].plane == symmetries["GoTo"].plane
+    with pytest.raises(UsageError, match="what is renamed in GoTo is not what is renamed in GoToLocal"):
+        make_augmentation(_babyai("symmetry", "augmentation.flips=[]", "augmentation.rotation=false"), dataset, [one_room, rooms])
+
+
+def _babyai(choice, *words):
+    return configuration.compose([f"augmentation={choice}", "environment=babyai", "environment.view=symbolic", *words])
+
+
 def test_the_owner_of_recordings_declares_their_plane(dataset):
     numbers = "state: [x, y, yaw, '', ''], action: [dx, dy, dyaw, '']"
     plane = f"augmentation.plane={{cameras: [top], {numbers}, period: 3.141592653589793, limited: true}}"
-    declared = make_augmentation(_without_world("geometry", plane), dataset, Stage("none"))
+    declared = make_augmentation(_without_world("geometry", plane), dataset, [Stage("none")])
     keys = {"batch_size": 16, "seed": 0, "prefetch": 0, "indices": [dataset.frames("train")]}
     theirs = DatasetSource(dataset, augmentation=declared, **keys)
     ours = source(dataset, "geometry")

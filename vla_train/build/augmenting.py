@@ -1,7 +1,7 @@
 """What happens to training samples (``augmentation``), by what the run's data allow."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -14,9 +14,11 @@ from vla_train.symmetry import Symmetry
 from vla_train.types import Struct
 
 
-def make_sources(config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage) -> Callable[[Stage], Any]:
-    """Makes the source of any stage, with the run's augmentation; ``stage`` is one whose environment can be asked."""
-    augmentation = make_augmentation(config, dataset, stage)
+def make_sources(
+    config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stages: Sequence[Stage]
+) -> Callable[[Stage], Any]:
+    """Makes the source of any stage, with the run's augmentation; ``stages`` are all those of the run's curriculum."""
+    augmentation = make_augmentation(config, dataset, stages)
     return functools.partial(make_source, config, dataset, batch_type, augmentation=augmentation)
 
 
@@ -26,14 +28,19 @@ def added_words(config: Config) -> list[str]:
     return vocabulary() if node.get("synonyms") or node.get("insertion") else []
 
 
-def make_augmentation(config: Config, dataset: DemonstrationDataset, stage: Stage) -> Any:
-    """None: nothing. What may be moved and renamed, the environment declares. UsageError for what the data do not allow."""
+def make_augmentation(config: Config, dataset: DemonstrationDataset, stages: Sequence[Stage]) -> Any:
+    """None: nothing. What may be moved and renamed, the environment of each stage declares, which is asked only where something
+    is. UsageError for what the data do not allow."""
     node = config["augmentation"]
     if node["_target_"] is None:
         return None
-    symmetry = Symmetry()
+    symmetries = functools.cache(lambda: {stage.name: _symmetry(config, stage) for stage in stages})
+    known = {"spec": dataset.spec, "cameras": dataset.processor.image_specs, "scenes": dataset.scenes}
+    return make(node, "augmentation", symmetries=symmetries, **known)
+
+
+def _symmetry(config: Config, stage: Stage) -> Symmetry:
     if maker := environment_maker(config, stage):
         with closing(maker(1)) as environment:
-            symmetry = environment.symmetry if isinstance(environment, Symmetric) else symmetry
-    known = {"spec": dataset.spec, "cameras": dataset.processor.image_specs, "scenes": dataset.scenes}
-    return make(node, "augmentation", symmetry=symmetry, **known)
+            return environment.symmetry if isinstance(environment, Symmetric) else Symmetry()
+    return Symmetry()

@@ -113,7 +113,7 @@ def _train(
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
-    sources = make_sources(config, learner.dataset, paradigm.batch_type, stage)
+    sources = make_sources(config, learner.dataset, paradigm.batch_type, curriculum.stages())
     sources(stage).close()  # what does not fit is told before there is a run folder
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():

@@ -1,7 +1,7 @@
 """The ``augmentation`` config: which changes are made, in which order."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from vla_train.data.augmentation.pictures import Pictures
 from vla_train.data.augmentation.renaming import Renaming
 from vla_train.errors import UsageError
 from vla_train.spec import ImageSpec, Spec
-from vla_train.symmetry import Plane, Symmetry
+from vla_train.symmetry import Names, Plane, Symmetry
 
 Auto = Literal["auto"]
+_Known = TypeVar("_Known", Plane, Names)
 
 
 class Augmentation:
@@ -23,7 +24,8 @@ class Augmentation:
     First what moves (``flips``, ``rotation``; with probability ``move``), then what is renamed (``colours``, ``shapes``; with
     probability ``rename``), then what is said otherwise (``synonyms``, ``insertion``, ``deletion``: probabilities), then what
     pictures look like (``pictures.Pictures``; with probability ``images``). "auto" is all that the data allow. ``plane``
-    declares the geometry of recordings (the fields of ``symmetry.Plane``); None: what the environment declares.
+    declares the geometry of recordings (the fields of ``symmetry.Plane``); None: what the environments declare: ``symmetries`` by
+    stage, asked for only where something moves or is renamed, must be the same in that respect.
 
     Raises:
         UsageError: it cannot be done to these data, because of what is not known of them or of what they are.
@@ -32,7 +34,7 @@ class Augmentation:
     def __init__(
         self,
         *,
-        symmetry: Symmetry,
+        symmetries: Callable[[], Mapping[str, Symmetry]],
         spec: Spec,
         cameras: Mapping[str, ImageSpec],
         scenes: Sequence[str],
@@ -51,9 +53,13 @@ class Augmentation:
     ):
         self.changes: list[Change] = []
         if (flips or rotation) and move:
-            self.changes.append(_geometry(symmetry.plane, plane, spec, cameras, flips, rotation, move))
+            known = (
+                _common({name: each.plane for name, each in symmetries().items()}, "moves") if plane is None else _plane(plane)
+            )
+            self.changes.append(_geometry(known, spec, cameras, flips, rotation, move))
         if (colours != "none" or shapes is True) and rename:
-            self.changes.append(_renaming(symmetry, cameras, scenes, colours, shapes, rename))
+            names = _common({name: each.names for name, each in symmetries().items()}, "is renamed")
+            self.changes.append(_renaming(names, cameras, scenes, colours, shapes, rename))
         if synonyms or insertion or deletion:
             self.changes.append(Language(synonyms=synonyms, insertion=insertion, deletion=deletion))
         if images and any(strengths.values()):
@@ -65,16 +71,25 @@ class Augmentation:
             change(batch, key)
 
 
+def _common(known: Mapping[str, _Known | None], what: str) -> _Known | None:
+    """What all stages declare alike."""
+    first, *others = known
+    if differing := [name for name in others if known[name] != known[first]]:
+        raise UsageError(
+            f"augmentation: what {what} in {', '.join(differing)} is not what {what} in {first}, and one augmentation is for all "
+            "stages of a curriculum: train them one after the other (init=), or choose another augmentation"
+        )
+    return known[first]
+
+
 def _geometry(
-    known: Plane | None,
-    declared: Mapping[str, Any] | None,
+    plane: Plane | None,
     spec: Spec,
     cameras: Mapping[str, ImageSpec],
     flips: Auto | Sequence[str],
     rotation: Auto | bool,
     probability: float,
 ) -> Geometry:
-    plane = known if declared is None else _plane(declared)
     if plane is None:
         raise UsageError(
             "augmentation: how actions and state move with the pictures is not known of these data, so nothing can be mirrored "
@@ -106,14 +121,13 @@ def _plane(declared: Mapping[str, Any]) -> Plane:
 
 
 def _renaming(
-    symmetry: Symmetry,
+    names: Names | None,
     cameras: Mapping[str, ImageSpec],
     scenes: Sequence[str],
     colours: Literal["none", "legal", "all"],
     shapes: Auto | bool,
     probability: float,
 ) -> Renaming:
-    names = symmetry.names
     if names is None:
         raise UsageError(
             "augmentation: which words are colours, and what they look like in the pictures, is not known of these data (with "
