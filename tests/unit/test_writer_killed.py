@@ -33,7 +33,8 @@ while True:
 """
 
 
-# Is killed at the argv[3]-th of all renamings by which files get their names: a half before it, the other half after it.
+# Is killed at each of all renamings by which files get their names: a half before it, the other half after it. Before that
+# argv[3] episodes are written and finished.
 KILLED_AT = """
 import os, pathlib, signal, sys
 from tests.killed_writer import SPEC, told
@@ -50,8 +51,13 @@ def attempt(folder, video, place):
         if count == (place + 1) // 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return target
+    if finished := int(sys.argv[3]):
+        writer = LeRobotWriter(folder, SPEC, "toy", append=True, commit_every=1, file_megabytes=1e-6)
+        for e in range(finished):
+            writer.add_episode(**told(e))
+        writer.finish()
     pathlib.Path.replace = counted
-    writer = LeRobotWriter(folder, SPEC, "toy", video=video, append=True, commit_every=1, file_megabytes=1e-6)
+    writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True, commit_every=1, file_megabytes=1e-6)
     for _ in range(2):
         done = writer.num_episodes
         print(done, end=" ", flush=True)
@@ -112,22 +118,23 @@ def test_a_killed_writer_leaves_every_whole_episode(tmp_path, video):
     assert not [path.name for path in folder.rglob("*") if path.name.endswith((".partial", ".lock"))]
 
 
-def test_there_is_no_wrong_moment_to_be_killed(tmp_path):
+@pytest.mark.parametrize(("finished", "video"), [(0, "h264"), (2, "")])
+def test_there_is_no_wrong_moment_to_be_killed(tmp_path, finished, video):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", KILLED_AT, str(tmp_path), "h264"]
+    command = [sys.executable, "-c", KILLED_AT, str(tmp_path), video, str(finished)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     lines = [line.split(":") for line in done.stdout.splitlines()]
     assert len(lines) > 20, "ten renamings at least: data, video, meta/episodes, tasks and info of two episodes"
     for place, said in lines:
-        begun = [int(number) for number in said.split()]  # episode n was begun: all before it had been committed
+        begun = [finished, *map(int, said.split())]  # episode n was begun: all before it had been committed
         folder = tmp_path / place
         if max(begun) == 0 and not (folder / "meta/info.json").exists():
             continue  # the first was not whole yet
         found = check(folder, at_least=max(begun))
         if int(place) % 3:
             continue  # to go on with a third of them will do
-        writer = LeRobotWriter(folder, SPEC, "toy", video="h264", append=True, file_megabytes=1e-6)
+        writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True, file_megabytes=1e-6)
         assert writer.num_episodes == found
         writer.add_episode(**told(found))
         writer.finish()
@@ -150,6 +157,51 @@ def test_appended_is_as_if_written_at_once(tmp_path):
     for key in ("min", "max", "mean", "std", "count"):
         np.testing.assert_allclose(top[0][key], top[1][key], rtol=1e-12, err_msg=key)
     assert check(tmp_path / "twice", 4) == 4
+
+
+def interrupted(folder, count, **options):
+    """A process that adds ``count`` episodes, each in a file of its own, and is killed before it commits any."""
+    if (child := os.fork()) == 0:
+        writer = LeRobotWriter(folder, SPEC, "toy", file_megabytes=1e-6, **options)
+        for _ in range(count):
+            writer.add_episode(**told(writer.num_episodes))
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+def test_what_was_never_committed_does_not_count(tmp_path):
+    interrupted(tmp_path, 4, append=True)
+    assert len(list(tmp_path.glob("data/*/*.parquet"))) == 3
+    for size in (2, 1):
+        writer = LeRobotWriter(tmp_path, SPEC, "toy", append=True)
+        for _ in range(size):
+            writer.add_episode(**told(writer.num_episodes))
+        done = writer.num_episodes
+        assert check(writer.finish(), done) == done
+        told_frames = json.loads((tmp_path / "meta/stats.json").read_text())["action"]["count"]
+        assert told_frames == [sum(len(told(e)["action"]) for e in range(done))]
+        interrupted(tmp_path, 3, append=True)
+        assert check(tmp_path, done) == done
+
+
+def test_files_of_others_are_not_taken_for_leftovers(tmp_path):
+    interrupted(tmp_path, 2)
+    files = content_fingerprint(tmp_path)
+    for append in (False, True):
+        with pytest.raises(DataError, match=r"has no meta/info.json, but data/.*file-000.parquet: name an empty folder"):
+            LeRobotWriter(tmp_path, SPEC, "toy", append=append)
+    assert content_fingerprint(tmp_path) == files
+
+
+def test_a_gap_among_the_files_is_not_filled(tmp_path):
+    writer = LeRobotWriter(tmp_path, SPEC, "toy", commit_every=1)
+    for e in range(3):
+        writer.add_episode(**told(e))
+    writer.finish()
+    rows = tmp_path / "meta/episodes/chunk-000"
+    (rows / "file-002.parquet").rename(rows / "file-003.parquet")
+    with pytest.raises(DataError, match=r"without a gap \(meta/episodes/chunk-000/file-002.parquet\)"):
+        LeRobotWriter(tmp_path, SPEC, "toy", append=True)
 
 
 def test_other_episodes_are_not_appended(tmp_path):

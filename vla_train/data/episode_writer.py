@@ -20,7 +20,7 @@ from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data.records import episode_starts, require_finite
 from vla_train.data.statistics import Described, PixelStatistics, describe, describe_columns
 from vla_train.data.video_files import EncodedVideos, Videos
-from vla_train.errors import UsageError
+from vla_train.errors import DataError, UsageError
 
 SAMPLED_FRAMES = 8  # of each episode, evenly spread, for the statistics of its images
 LOCK = ".writing.lock"
@@ -56,11 +56,16 @@ class EpisodeWriter:
         self._lock = ExitStack()
         if append:
             folder.mkdir(parents=True, exist_ok=True)
+            killed = (folder / LOCK).exists()
             self._lock.enter_context(only_writer(folder / LOCK, folder))
-        if (folder / layout.INFO).exists():
+            if killed and not (folder / layout.INFO).exists():  # before its first commit: nothing that is there counts
+                self.meta.sweep({layout.DATA_FILES: 0, layout.EPISODE_FILES: 0})
+        if resumed := (folder / layout.INFO).exists():
             if not append:
                 raise ValueError(f"{folder} already holds a dataset; give another folder")
             self.meta.resume()
+        elif strange := sorted([*folder.glob(layout.DATA_FILES), *folder.glob(layout.EPISODE_FILES)]):
+            raise DataError(f"{folder} has no {layout.INFO}, but {strange[0].relative_to(folder)}: name an empty folder")
         self._files = DataFiles(folder, self.features, file_megabytes, self.meta.data_files)
         own = {"rate": head["fps"], "codec": codec, "megabytes": video_megabytes}
         self._videos: dict[str, Videos] = {
@@ -71,6 +76,8 @@ class EpisodeWriter:
         shown = {name: feature for name, feature in self.features.items() if layout.is_picture(feature)}
         self._pixels = {name: PixelStatistics(feature["shape"][2]) for name, feature in shown.items()}
         self._committed = self.meta.num_episodes
+        if resumed:  # what is made from here on does not count until it is committed, even where all was finished
+            self.commit()
 
     def add(
         self,
@@ -178,7 +185,7 @@ class EpisodeWriter:
     def _statistics(self) -> dict[str, Any]:
         """Of the whole dataset: numbers from the files, pictures from samples."""
         sizes = {name: feature["shape"][0] for name, feature in self.features.items() if not layout.is_picture(feature)}
-        numbers = ParquetTables.matching(self.folder, layout.DATA_FILES).numbers(sizes)
+        numbers = ParquetTables.matching(self.folder, layout.DATA_FILES, self._files.num_files).numbers(sizes)
         found = {name: describe(values) for name, values in numbers.items()}
         for name, pixels in self._pixels.items():
             before = [described(row, name) for row in self.meta.before]

@@ -48,7 +48,7 @@ class Meta:
     def resume(self) -> None:
         """Go on with the dataset that is in the folder; what a killed writer left beside it is taken away.
 
-        DataError if its columns are others, it has another rate, or it is laid out otherwise than we do.
+        DataError if its columns are others, it has another rate, it is laid out otherwise than we do, or a file is missing.
         """
         info = read_info(self.folder)
         self._require_same(info)
@@ -63,7 +63,8 @@ class Meta:
         self.head = info | self.head | {layout.OURS: {**info.get(layout.OURS, {}), **self.head[layout.OURS]}}
         self.head[layout.OURS].pop(layout.UNFINISHED, None)
         if counted:
-            self._sweep({layout.DATA_FILES: counted["data"], layout.EPISODE_FILES: counted["episodes"]})
+            self.sweep({layout.DATA_FILES: counted["data"], layout.EPISODE_FILES: counted["episodes"]})
+        self._require_every_file()
 
     def next_video(self, name: str) -> int:
         """The number of the next video file of a camera."""
@@ -108,7 +109,20 @@ class Meta:
         if wrong:
             raise DataError(f"episodes cannot be added to {self.folder}, which is made otherwise: " + "; ".join(sorted(wrong)))
 
-    def _sweep(self, whole: Mapping[str, int]) -> None:
+    def _require_every_file(self) -> None:
+        """New files are numbered on, and those that are whole are told from others by how many they are."""
+        paths = {layout.DATA_PATH: self.data_files, layout.EPISODES_PATH: self._episode_files}
+        patterns = {layout.DATA_PATH: layout.DATA_FILES, layout.EPISODES_PATH: layout.EPISODE_FILES}
+        for path, count in paths.items():
+            places = (divmod(number, layout.CHUNK_SIZE) for number in range(count))
+            wanted = {self.folder / path.format(chunk_index=chunk, file_index=file) for chunk, file in places}
+            if wrong := sorted(wanted ^ set(self.folder.glob(patterns[path]))):
+                raise DataError(
+                    f"episodes cannot be added to {self.folder}, whose files are not numbered from 0 on without a gap "
+                    f"({wrong[0].relative_to(self.folder)}): convert it with vla-data convert, and add to the result"
+                )
+
+    def sweep(self, whole: Mapping[str, int]) -> None:
         """Remove what a killed writer left of episodes that are not counted."""
         for pattern, count in whole.items():
             for path in sorted(self.folder.glob(pattern))[count:]:
