@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
 from vla_train.data.writer import LeRobotWriter
 from vla_train.errors import DataError, UsageError
-from vla_train.spec import ActionSpec, Spec
+from vla_train.spec import ActionSpec, ImageSpec, Spec
+
+ACTION = ActionSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0), names=("dx", "dy"), units=("m", "m"))
+NAMED = replace(SPEC, action=ACTION, state_names=("x", "y"))
 
 ROOT = Path(__file__).parents[2]
 # Writes episodes into argv[1] for ever, each committed, and says so; the pictures of episode e are all of brightness 10 e + t.
@@ -209,9 +213,31 @@ def test_other_episodes_are_not_appended(tmp_path):
     writer.add_episode(**told(0))
     before = content_fingerprint(writer.finish())
     other = Spec(SPEC.images, 3, ActionSpec("continuous", 2), tasks=("go",), rate=20.0)
-    with pytest.raises(DataError, match=r"cannot be added .*'observation.state' is .*\[2\]}, not .*\[3\]}; fps is 10, not 20"):
+    with pytest.raises(DataError, match=r"cannot be added .*'observation.state' is .*\[2\].*, not .*\[3\].*; fps is 10, not 20"):
         LeRobotWriter(tmp_path, other, "toy", append=True)
     assert content_fingerprint(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"state_names": ("y", "x")}, r"'observation.state' is .*'x', 'y'.*not .*'y', 'x'"),
+        ({"action": replace(ACTION, names=("dy", "dx"))}, r"'action' is .*'dx', 'dy'.*not .*'dy', 'dx'"),
+        ({"action": replace(ACTION, low=(-9.0, -9.0))}, r"action.low is \(-1.0, -1.0\), not \(-9.0, -9.0\)$"),
+        ({"action": replace(ACTION, units=("mm", "mm"))}, r"action.units is \('m', 'm'\), not \('mm', 'mm'\)$"),
+        ({"images": SPEC.images | {"depth": ImageSpec(8, 8, 1)}}, r"images is .*'kind': 'depth'.* not .*'kind': 'colour'"),
+    ],
+)
+def test_episodes_of_another_meaning_are_not_appended(tmp_path, change, message):
+    writer = LeRobotWriter(tmp_path, NAMED, "toy")
+    writer.add_episode(**told(0))
+    before = content_fingerprint(writer.finish())
+    with pytest.raises(DataError, match=message):
+        LeRobotWriter(tmp_path, replace(NAMED, **change), "toy", append=True)
+    assert content_fingerprint(tmp_path) == before
+    longer = LeRobotWriter(tmp_path, replace(NAMED, tasks=("pick",), horizon=7), "toy", append=True)
+    longer.add_episode(**told(1))
+    assert check(longer.finish(), 2) == 2
 
 
 def test_two_writers_at_once_are_one_too_many(tmp_path):

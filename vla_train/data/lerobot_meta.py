@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.lerobot_files import PARTIAL, partial_of, settle
-from vla_train.data.lerobot_info import read_info, unfinished
+from vla_train.data.lerobot_info import read_info, spec_of, unfinished
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.errors import DataError
 
@@ -104,10 +105,22 @@ class Meta:
         wrong += [f"it has no {name!r}" for name in features if name not in theirs]
         wrong += [f"it has {name!r} besides" for name in theirs if name not in features]
         for name in set(theirs) & set(features):
-            mine, other = ({key: each[name].get(key) for key in ("dtype", "shape")} for each in (features, theirs))
+            mine, other = ({key: each[name].get(key) for key in _told_by(each[name])} for each in (features, theirs))
             wrong += [f"{name!r} is {other}, not {mine}"] if mine != other else []
-        if wrong:
+        if wrong := wrong or self._other_meaning(info):
             raise DataError(f"episodes cannot be added to {self.folder}, which is made otherwise: " + "; ".join(sorted(wrong)))
+
+    def _other_meaning(self, info: Mapping[str, Any]) -> list[str]:
+        """Where the Specs of columns that look alike differ, in words; episodes of other tasks and lengths may join."""
+        specs = (spec_of(dict(info), self.folder), spec_of(self.head, self.folder))
+        told = [
+            {**asdict(spec), **{f"action.{key}": value for key, value in asdict(spec.action).items()}} for spec in specs if spec
+        ]
+        if len(told) < len(specs):
+            return []
+        theirs, ours = told
+        compared = [key for key in ours if key not in ("tasks", "horizon", "action")]
+        return [f"{key} is {theirs[key]}, not {ours[key]}" for key in compared if theirs[key] != ours[key]]
 
     def _require_every_file(self) -> None:
         """New files are numbered on, and those that are whole are told from others by how many they are."""
@@ -129,6 +142,11 @@ class Meta:
                 path.unlink()
         for path in self.folder.rglob(f"*{PARTIAL}"):
             path.unlink()
+
+
+def _told_by(feature: layout.Feature) -> tuple[str, ...]:
+    """What must be the same of a column: of numbers also what each is called."""
+    return ("dtype", "shape") if layout.is_picture(feature) else ("dtype", "shape", "names")
 
 
 def write_json(path: Path, value: Any) -> None:
