@@ -18,7 +18,9 @@ class Plane:
 
     Attributes:
         cameras: those that show the plane. Others would have to be left out of a run whose pictures are moved.
-        centre: the place in the middle of the pictures.
+        following: those of ``cameras`` that follow a place in whole pixels. Where these are even in number, none is in the
+            middle: the place is seen in the one to the lower right of it, so moved pictures belong a pixel aside.
+        centre: the place in the middle of the other cameras' pictures.
         period: radians after which a yaw looks and counts the same, and into whose middle half it is brought each way.
         limited: whether a joint stops the yaw there, so that what turns cannot be turned by a right angle besides.
         mirror_only: whether left and right may change sides, but up must stay up (a view that turns with its owner).
@@ -31,6 +33,7 @@ class Plane:
     period: float = 6.283185307179586
     limited: bool = False
     mirror_only: bool = False
+    following: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 from tests.moved_scenes import moved_goal, moved_scene
 from vla_train.data.augmentation.batch import Batch
 from vla_train.data.augmentation.directions import moved_words
-from vla_train.data.augmentation.geometry import MOVES, Geometry
+from vla_train.data.augmentation.geometry import MOVES, Geometry, _aside
 from vla_train.envs.tabletop import TabletopVectorEnv
+from vla_train.spec import ImageSpec
 
 H, V, HALF_TURN, LEFT_TURN = 4, 6, 2, 1  # numbers of moves
 
@@ -80,6 +81,29 @@ def test_moved_episodes_of_going_somewhere_succeed_and_look_as_the_simulator_dra
         assert away.max() == 0, "turned pictures are the simulator's to the bit"
     else:
         assert away.mean() < 0.1, "of 255: the highlight of balls stays on the same side when the simulator mirrors them"
+
+
+@pytest.mark.parametrize("move", range(1, 8))
+def test_what_the_camera_on_the_gripper_sees_is_moved_to_the_pixel(move):
+    """But for the row and the column at the edge that come into sight."""
+    env, told = (TabletopVectorEnv(24, "basic_navigation", cameras=["gripper"]) for _ in range(2))
+    observation, _ = env.reset(seed=SEEDS)
+    scenes = [moved_scene(scene, *MOVES[move]) for scene in env.get_scenes()]
+    told.reset(seed=SEEDS)
+    expected = told.set_scenes(range(24), scenes)["images"]["gripper"]
+    augment = geometry(env)
+    augment._drawn = lambda batch, key: np.full(24, move)
+    batch = Batch({"gripper": observation["images"]["gripper"][:, None].copy()}, observation["state"][:, None].copy(),
+                  env.expert_action()[:, None], [list(observation["instruction"])], np.zeros(24, np.int64))  # fmt: skip
+    augment(batch, SEEDS)
+    away = np.abs(batch.images["gripper"][:, 0].astype(int) - expected)[:, 1:, 1:]
+    assert away.max() == 0 if move < 4 else away.mean() < 0.05, "the highlight of balls"
+
+
+def test_a_pixel_aside_is_one_of_the_recorded_size():
+    recorded = ImageSpec(64, 64)
+    assert [_aside(recorded, ImageSpec(size, size)) for size in (64, 128, 24)] == [1, 2, 0]
+    assert _aside(ImageSpec(65, 65), recorded) == 0, "an odd number has a middle"
 
 
 @pytest.mark.parametrize("move", [H, V, HALF_TURN])

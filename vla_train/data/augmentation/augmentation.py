@@ -108,13 +108,14 @@ def _geometry(
 def _plane(declared: Mapping[str, Any]) -> Plane:
     lists = ("cameras", "state", "action")
     known: dict[str, tuple[type, ...]] = {"centre": (list,), "period": (float, int), "limited": (bool,), "mirror_only": (bool,)}
+    known["following"] = (list,)
     fits = all(isinstance(declared.get(key), list) and all(isinstance(tag, str) for tag in declared[key]) for key in lists)
     fits &= all(key in lists or (key in known and isinstance(value, known[key])) for key, value in declared.items())
     centre = declared.get("centre", [0, 0])
     if not (fits and len(centre) == 2 and all(isinstance(place, float | int) for place in centre)):
         raise UsageError(
             f"augmentation.plane={dict(declared)}: it needs the lists of words cameras, state and action, and may have centre "
-            "(two numbers), period (a number), limited and mirror_only (true or false): docs/augmentation.md"
+            "(two numbers), following (cameras), period (a number), limited and mirror_only (true or false): docs/augmentation.md"
         )
     fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in declared.items()}
     return Plane(**fields)

@@ -50,17 +50,18 @@ class Geometry:
         self._action = _Numbers(plane.action, plane)
         turning = [place for place, tag in enumerate(plane.action) if tag.endswith("yaw")]
         self._turning = turning if plane.limited else []
+        self._aside = {name: _aside(spec.images[name], cameras[name]) for name in plane.following if name in cameras}
         self._turns = np.array([tag.endswith("yaw") for tag in plane.action])
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         move = self._drawn(batch, key)
         # All of a pixel's channels as one value: moving it is one copy, not three.
-        pictures = [images.view(f"V{images.shape[-1]}")[..., 0] for images in batch.images.values()]
+        pictures = {name: images.view(f"V{images.shape[-1]}")[..., 0] for name, images in batch.images.items()}
         for number in np.unique(move[move > 0]).tolist():
             rows = np.flatnonzero(move == number)
             mirrored, quarters = MOVES[number]
-            for pixels in pictures:
-                pixels[rows] = moved_pictures(pixels[rows], mirrored, quarters)
+            for name, pixels in pictures.items():
+                pixels[rows] = moved_pictures(pixels[rows], mirrored, quarters, self._aside.get(name, 0))
             for texts in batch.texts:
                 for row in rows.tolist():
                     texts[row] = moved_words(texts[row], mirrored, quarters) or texts[row]
@@ -92,10 +93,21 @@ def _worded(text: str) -> tuple[bool, ...]:
     return tuple(moved_words(text, *move) is not None for move in MOVES)
 
 
-def moved_pictures(pictures: np.ndarray, mirrored: int, quarters: int) -> np.ndarray:
-    """A view of pictures [..., y, x], mirrored and turned."""
-    turned = pictures[..., ::-1] if mirrored else pictures
-    return np.rot90(turned, quarters, axes=(-2, -1))
+def moved_pictures(pictures: np.ndarray, mirrored: int, quarters: int, aside: int = 0) -> np.ndarray:
+    """Pictures [..., y, x], mirrored and turned; then so many pixels to the right where right became left, and down where that
+    became up. What comes in at the edge was never seen: it repeats what is beside it."""
+    turned = np.rot90(pictures[..., ::-1] if mirrored else pictures, quarters, axes=(-2, -1))
+    if not aside:
+        return turned
+    right, down = moved((1, 0), mirrored, quarters), moved((0, -1), mirrored, quarters)
+    columns = np.arange(turned.shape[-1]) - aside * (right[0] + down[0] < 0)
+    rows = np.arange(turned.shape[-2]) - aside * (right[1] + down[1] > 0)
+    return np.asarray(turned[..., rows.clip(0)[:, None], columns.clip(0)])
+
+
+def _aside(recorded: ImageSpec, shown: ImageSpec) -> int:
+    """How many pixels a recorded one is in pictures of the size shown; 0 where one of them is the middle."""
+    return 0 if recorded.width % 2 else round(shown.width / recorded.width)
 
 
 class _Numbers:

@@ -12,6 +12,7 @@ import numpy as np
 
 from vla_train.envs.tabletop import shapes, world
 from vla_train.envs.tabletop.actions import DISCRETE
+from vla_train.envs.tabletop.render import CAMERAS
 from vla_train.envs.tabletop.splits import HELD_OUT_PAIRS
 from vla_train.symmetry import Names, Paint, Plane, Symmetry
 
@@ -24,7 +25,8 @@ def tabletop_symmetry(cameras: Sequence[str], actions: str, plain: bool) -> Symm
     """Of an environment of any stage with these cameras and this kind of action; ``plain`` where pictures keep to the colours of
     ``shapes``."""
     action = CONTINUOUS if actions == "continuous" else tuple(_direction(motion) for motion in DISCRETE.values())
-    plane = Plane(tuple(cameras), STATE, action, period=2 * world.YAW_LIMIT, limited=True)
+    following = tuple(name for name in cameras if CAMERAS[name].follows)
+    plane = Plane(tuple(cameras), STATE, action, period=2 * world.YAW_LIMIT, limited=True, following=following)
     held_out = tuple(" ".join(pair) for pair in HELD_OUT_PAIRS)
     names = Names(dict.fromkeys(cameras, _paint()), held_out=held_out, things=things)
     return Symmetry(plane, names if plain else None)
