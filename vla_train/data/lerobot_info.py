@@ -14,6 +14,7 @@ LARGEST_SIDE = 16_384  # pixels: room for a picture is made before it is decoded
 MOST_CHANNELS = 4
 LONGEST = 1_000_000  # numbers in a vector: each of them has a name
 FASTEST = 1_000_000  # frames per second
+FARTHEST = 1e30  # of depth, in its own units
 _NEEDED: dict[str, Any] = {"fps": (int, float), "total_episodes": int, "total_frames": int, "features": dict}
 
 
@@ -98,14 +99,29 @@ def image_spec(feature: layout.Feature) -> ImageSpec:
     if names[0].startswith("channel"):  # some recorders declare [c, y, x]; what is stored is a picture all the same
         channels, height, width = feature["shape"]
     if _is_depth(feature):  # a video of it may be stored in three channels, all alike
-        return ImageSpec(height=height, width=width, channels=1, kind="depth")
+        return ImageSpec(height=height, width=width, channels=1, kind="depth", depth_range=_depth_range(feature))
     return ImageSpec(height=height, width=width, channels=channels)
+
+
+def _notes(feature: layout.Feature) -> dict[str, Any]:
+    notes = feature.get("info")
+    return notes if isinstance(notes, dict) else {}
+
+
+def _depth_range(feature: layout.Feature) -> tuple[float, float] | None:
+    """What went to 0 and to 255 where our converter made bytes of depth; None where nothing of the kind is said."""
+    limits = _notes(feature).get(layout.DEPTH_RANGE)
+    if not isinstance(limits, list) or len(limits) != 2:
+        return None
+    if any(type(limit) not in (int, float) or not abs(limit) < FARTHEST for limit in limits):  # which no NaN is
+        return None
+    near, far = map(float, limits)
+    return (near, far) if near < far else None
 
 
 def _is_depth(feature: layout.Feature) -> bool:
     """Whether the feature itself or its ``info`` says so, as LeRobot and our own tables do."""
-    notes = feature.get("info")
-    notes = notes if isinstance(notes, dict) else {}
+    notes = _notes(feature)
     return any(
         found is True for found in (feature.get("is_depth_map"), notes.get("is_depth_map"), notes.get("video.is_depth_map"))
     )

@@ -23,6 +23,7 @@ REWARD, DONE, SUCCESS = "next.reward", "next.done", "next.success"
 TERMINATED, TRUNCATED = "next.terminated", "next.truncated"
 OURS = "vla_train"  # where info.json keeps the Spec and how the data came to be
 UNFINISHED = "unfinished"  # under OURS while a dataset is written: how many of its files are whole
+DEPTH_RANGE = "vla_train.depth_range"  # in the info of a camera: what was made 0 and what 255
 
 Feature = dict[str, Any]
 

@@ -79,7 +79,7 @@ class Meta:
             chunk, file = divmod(self._episode_files, layout.CHUNK_SIZE)
             path = self.folder / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=file)
             names = list(dict.fromkeys(name for row in self._rows for name in row))
-            write_table(path, pa.table({name: [row.get(name) for row in self._rows] for name in names}))
+            write_table(path, pa.table({name: _column([row.get(name) for row in self._rows]) for name in names}))
             write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
             self._episode_files += 1
             self._rows = []
@@ -142,6 +142,16 @@ class Meta:
                 path.unlink()
         for path in self.folder.rglob(f"*{PARTIAL}"):
             path.unlink()
+
+
+def _column(values: list[Any]) -> pa.Array:
+    """What was noted under a name. Where episodes noted things of different types, or objects, all are JSON text."""
+    try:
+        if not any(isinstance(value, dict) for value in values):
+            return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        """No one type holds them all."""
+    return pa.array([None if value is None else json.dumps(value) for value in values], pa.string())
 
 
 def _told_by(feature: layout.Feature) -> tuple[str, ...]:

@@ -108,9 +108,12 @@ def _episodes(settings: Settings) -> list[int] | None:
     chosen: list[int] = []
     for part in _names(text):
         first, dash, last = part.partition("-")
-        if not _is_number(first) or (dash and not _is_number(last)):
-            raise UsageError(f"episodes={text}: name episodes by number, as in episodes=0,5 or episodes=0-5")
+        if not _is_number(first) or (dash and not _is_number(last)) or int(last or first) < int(first):
+            chosen = []
+            break
         chosen += range(int(first), int(last or first) + 1)
+    if not chosen:
+        raise UsageError(f"episodes={text}: name episodes by number, as in episodes=0,5 or episodes=0-5")
     return chosen
 
 

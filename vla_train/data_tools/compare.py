@@ -1,4 +1,4 @@
-"""Whether a converted dataset is what it was made from: numbers exactly, pictures as near as the codec allows."""
+"""Whether a converted dataset is what it was made from: numbers exactly, pictures as near as their codec allows."""
 
 import filecmp
 
@@ -7,6 +7,7 @@ import numpy as np
 from vla_train import stopping
 from vla_train.data.lerobot_table import LeRobotTable
 from vla_train.data.progress import progress
+from vla_train.data.records import place
 from vla_train.data_tools.contents import Contents
 from vla_train.data_tools.printing import say
 from vla_train.errors import DataError
@@ -37,6 +38,9 @@ def compare(source: Contents, made: Contents, limits: tuple[float, float] | None
                     errors[name].append((difference.astype(np.float64) ** 2).mean(axis=(1, 2, 3)))
                 advance(len(next(iter(block.values()))))
     for name, parts in errors.items():
+        if made.table.features[name]["dtype"] == "image" and (wrong := np.flatnonzero(np.concatenate(parts))).size:
+            where = place(int(wrong[0]), source.table.starts)
+            raise DataError(f"{name} of {source.table.path} came out otherwise than it went in at {where}: nothing is kept")
         say(f"{name}: {_likeness(np.concatenate(parts))}")
 
 

@@ -20,8 +20,9 @@ from vla_train.data.lerobot_info import read_info
 from vla_train.data.lerobot_meta import write_json
 from vla_train.data.lerobot_table import LeRobotTable
 from vla_train.data.progress import progress
+from vla_train.data.records import place
 from vla_train.data.video_files import CODECS, CopiedVideos
-from vla_train.data.videos import Clip
+from vla_train.data.videos import TOLERANCE, Clip
 from vla_train.data_tools.compare import compare
 from vla_train.data_tools.contents import Block, Contents, facts_of, joined, open_contents
 from vla_train.data_tools.printing import say
@@ -49,7 +50,8 @@ def convert(
         raise DataError(f"{target} is not empty, and nothing is written over: name a new folder")
     contents = open_contents(source)
     contents.table.check()
-    recipe = {"source": source.name, "format": contents.format, "fingerprint": contents.table.fingerprint(), "images": images}
+    recipe: dict[str, Any] = {"source": source.name, "format": contents.format, "images": images}
+    recipe |= {"fingerprint": contents.table.fingerprint(), "depth_range": list(depth_range) if depth_range else None}
     partial = target.parent / f".{target.name}.partial"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +102,7 @@ def _convert(
     contents: Contents, folder: Path, images: str, limits: tuple[float, float] | None, extra: dict[str, Any], begun: int
 ) -> None:
     numbers = contents.numbers()
-    features = _features(contents, images, numbers)
+    features = _features(contents, images, numbers, limits)
     head = {
         "fps": layout.whole_or_fraction(contents.table.rate),
         "robot_type": _robot(contents),
@@ -111,6 +113,8 @@ def _convert(
     seconds = (contents.lengths / contents.table.rate).tolist()
     copies = {name: CopiedVideos(folder, name, found, seconds, begun) for name, found in clips.items()}
     writer = EpisodeWriter(folder, features, head, append=True, codec=codec, videos=copies)
+    if any(features[name]["dtype"] == "video" for name in contents.cameras if name not in copies):
+        _require_even_steps(contents)
     if "timestamp" in contents.table.features:
         numbers |= contents.table.numbers(["timestamp"])
     text, since = contents.table.text(), 0
@@ -135,6 +139,19 @@ def _convert(
     _copy_names(contents, folder)
 
 
+def _require_even_steps(contents: Contents) -> None:
+    """A video that is encoded has a picture at each step of an even rate, where the timestamps must find it."""
+    seconds = contents.seconds()
+    steps = np.arange(contents.num_frames) - np.repeat(contents.table.starts[:-1], contents.lengths)
+    apart = np.abs(seconds - steps / contents.table.rate)
+    if (wrong := np.flatnonzero(apart > TOLERANCE + np.spacing(np.abs(seconds.astype(np.float32))))).size:
+        raise DataError(
+            f"{contents.table.path}: {place(int(wrong[0]), contents.table.starts)} is at {seconds[wrong[0]]:.4f} s, not at "
+            f"{steps[wrong[0]] / contents.table.rate:.4f} s as {contents.table.rate:g} steps/s say, and video has even steps: "
+            "use images=png, or images=keep"
+        )
+
+
 def _copy_names(contents: Contents, folder: Path) -> None:
     """The names of parts (the GR00T flavour), without those of columns that were left out."""
     path = contents.table.path / modality.FILE
@@ -145,7 +162,7 @@ def _copy_names(contents: Contents, folder: Path) -> None:
     kept = {
         kind: {name: entry for name, entry in entries.items() if entry.get("original_key", next(iter(known))) in known}
         for kind, entries in content.items()
-        if kind != "annotation"  # which could name a column of texts by numbers that are others now
+        if kind in ("state", "action", "video")  # "annotation" could name a column of texts by numbers that are others now
     }
     write_json(folder / modality.FILE, kept)
 
@@ -160,7 +177,9 @@ def _counted(blocks: Iterator[Block], advance: Any, length: int) -> Iterator[Blo
     advance(length - done)  # without cameras
 
 
-def _features(contents: Contents, images: str, numbers: Mapping[str, np.ndarray]) -> dict[str, layout.Feature]:
+def _features(
+    contents: Contents, images: str, numbers: Mapping[str, np.ndarray], limits: tuple[float, float] | None
+) -> dict[str, layout.Feature]:
     """The features of the new dataset, under the names of the old one."""
     table, found = contents.table, {}
     for name, image in contents.cameras.items():
@@ -170,11 +189,21 @@ def _features(contents: Contents, images: str, numbers: Mapping[str, np.ndarray]
         elif images in CODECS and image.kind == "colour" and image.channels == 3:
             found[name] = layout.video_feature(picture, table.rate, images)
         else:
-            found[name] = picture | ({"info": {"is_depth_map": True}} if image.kind == "depth" else {})
+            found[name] = picture | ({"info": _of_depth(contents, name, limits)} if image.kind == "depth" else {})
     for name in contents.columns:
         feature = table.features[name]
-        found[name] = {"dtype": numbers[name].dtype.name, "shape": feature["shape"], "names": feature.get("names")}
+        if (dtype := numbers[name].dtype.name) not in layout.NUMBERS:
+            raise DataError(f"{name} of {table.path} holds {dtype}, for which parquet has no column: store it as float64")
+        found[name] = {"dtype": dtype, "shape": feature["shape"], "names": feature.get("names")}
     return found | layout.INDEX_FEATURES
+
+
+def _of_depth(contents: Contents, name: str, limits: tuple[float, float] | None) -> dict[str, Any]:
+    """What a depth camera says of itself; for maps that are no bytes also what becomes 0 and what 255."""
+    image = contents.cameras[name]
+    made_here = next(contents.table.pictures(name, image)).dtype != np.uint8
+    known = limits if made_here else image.depth_range
+    return {"is_depth_map": True} | ({layout.DEPTH_RANGE: list(known)} if known else {})
 
 
 def _ours(contents: Contents) -> dict[str, Any]:
