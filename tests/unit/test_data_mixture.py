@@ -170,3 +170,25 @@ def test_domains_that_differ_in_size_or_in_what_is_relative_are_refused():
     relative = replace(SPEC, action=replace(SPEC.action, relative_to=(0, -1)))
     with pytest.raises(DataError, match=r"give both the same dataset.mix.NAME.relative"):
         common_spec({"near": SPEC, "far": relative}, domains=True)
+
+
+@pytest.mark.parametrize("domains", [True, False])
+@pytest.mark.parametrize(
+    ("mine", "theirs", "message"),
+    [
+        (
+            ImageSpec(8, 8, 1, "depth", depth_range=(0.0, 2.0)),
+            (0.0, 2000.0),
+            r"camera 'cam': depth from 0 to 2, not from 0 to 2000",
+        ),
+        (ImageSpec(8, 8, 1, "depth", depth_range=(0.0, 2.0)), None, "camera 'cam': depth from 0 to 2, not as bytes"),
+        (ImageSpec(7, 7, 2, "symbols", symbols=(11, 6)), (20, 6), r"camera 'cam': \[11, 6\] symbols, not \[20, 6\]"),
+    ],
+)
+def test_pixels_of_another_meaning_are_not_mixed(mine, theirs, message, domains):
+    key = "symbols" if mine.kind == "symbols" else "depth_range"
+    one = Spec({"cam": mine}, 2, ActionSpec("continuous", 2))
+    other = replace(one, images={"cam": replace(mine, **{key: theirs})})
+    with pytest.raises(DataError, match=message):
+        common_spec({"real": one, "sim": other}, domains=domains)
+    assert common_spec({"real": one, "again": one}, domains=domains).images == {"cam": mine}

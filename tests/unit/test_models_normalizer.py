@@ -141,3 +141,13 @@ def test_one_domain_keeps_the_shapes_of_older_checkpoints():
         "action_offset": [3],
         "action_scale": [3],
     }
+
+
+def test_a_column_is_known_by_its_name_where_its_numbers_have_names_of_their_own():
+    chosen = Normalization(columns={"action": "none", "dy": "min_max"})
+    names, columns = ("dx", "dy", "close"), ("action", "action", "grip")
+    chosen.check(names, columns)
+    assert chosen.modes("action", names, 3, columns) == ["none", "min_max", "mean_std"]
+    assert chosen.modes("action", (), 3, columns) == ["none", "none", "mean_std"]
+    with pytest.raises(UsageError, match="it has close, dx, dy, grip"):
+        Normalization(columns={"action": "none"}).check(names, ("grip",) * 3)

@@ -112,10 +112,11 @@ def fit_normalizer(policy: Policy, dataset: DemonstrationDataset, settings: Mapp
     (``normalization.columns``), DataError where statistics are missing or not finite."""
     spec = policy.spec
     chosen = Normalization(settings["state"], settings["action"], settings["columns"] or {})
-    chosen.check([*spec.state_names, *spec.action.names])
+    columns = {feature: dataset.columns_of.get(feature, ()) for feature in ("state", "action")}
+    chosen.check([*spec.state_names, *spec.action.names], [*columns["state"], *columns["action"]])
     modes = {
-        "state": chosen.modes("state", spec.state_names, spec.state_size),
-        "action": chosen.modes("action", spec.action.names, spec.action.size),
+        "state": chosen.modes("state", spec.state_names, spec.state_size, columns["state"]),
+        "action": chosen.modes("action", spec.action.names, spec.action.size, columns["action"]),
     }
     parts = list(dataset.parts.values()) if spec.domains and isinstance(dataset, Mixture) else [dataset]
     for domain, part in enumerate(parts):

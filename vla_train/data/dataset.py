@@ -49,7 +49,7 @@ class DemonstrationDataset:
         self.folder, self.processor = folder, processor
         self.history, self.chunk = history, chunk
         self.spec = metadata.spec.with_window(history, chunk)
-        self.fingerprint = metadata.fingerprint
+        self.fingerprint, self.columns_of = metadata.fingerprint, metadata.columns
         self.instructions = metadata.instructions
         self.scenes = [str(episode.get("scene") or "") for episode in metadata.episodes]
         self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames

@@ -30,6 +30,7 @@ def common_spec(specs: Mapping[str, Spec], *, domains: bool = False) -> Spec:
         others = [(name, replace(spec, action=first.action, state_names=first.state_names)) for name, spec in others]
     for name, spec in others:
         wrong = first.mismatches(specs[name]) + specs[name].mismatches(first)
+        wrong = wrong or _other_units(first, spec)
         if not wrong and (first.action, first.state_names) != (spec.action, spec.state_names):
             wrong = [f"action or state: the same sizes, but another meaning ({first.action}; {spec.action})"]
         if wrong:
@@ -37,6 +38,21 @@ def common_spec(specs: Mapping[str, Spec], *, domains: bool = False) -> Spec:
             raise DataError(f"{first_name} and {name} cannot be learned together, for their data differ:\n  {lines}")
     tasks = tuple(dict.fromkeys(chain.from_iterable(spec.tasks for spec in specs.values())))
     return replace(first, tasks=tasks, horizon=max(spec.horizon for spec in specs.values()))
+
+
+def _other_units(first: Spec, spec: Spec) -> list[str]:
+    """The cameras of both whose values mean something else in one than in the other, in words."""
+    found = []
+    for name, mine in first.images.items():
+        theirs = spec.images[name]
+        if mine.symbols != theirs.symbols:
+            found.append(f"camera {name!r}: {list(mine.symbols)} symbols, not {list(theirs.symbols)}")
+        if mine.depth_range != theirs.depth_range:
+            ranges = [
+                "as bytes" if its is None else f"from {its[0]:g} to {its[1]:g}" for its in (mine.depth_range, theirs.depth_range)
+            ]
+            found.append(f"camera {name!r}: depth {ranges[0]}, not {ranges[1]} (give all one depth_range, in one unit)")
+    return found
 
 
 def _told(specs: Mapping[str, Spec]) -> Spec:
@@ -89,6 +105,7 @@ class Mixture(DemonstrationDataset):
         with warnings.catch_warnings(action="ignore", category=Notice):  # said when the Spec was made
             self.spec = common_spec({name: part.spec for name, part in self.parts.items()}, domains=bool(domains))
         self.spec = replace(self.spec, domains=domains)
+        self.columns_of = first.columns_of
         self.fingerprint = hashlib.sha256("".join(part.fingerprint for part in every).encode()).hexdigest()
         self.instructions = list(chain.from_iterable(part.instructions for part in every))
         self.scenes = list(chain.from_iterable(part.scenes for part in every))

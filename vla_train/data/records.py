@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -25,6 +25,7 @@ class DatasetMetadata:
     episodes: list[
         dict[str, Any]
     ]  # one row an episode: episode_index, length, tasks, and what its maker noted (seed, scene, ...)
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of "state" and "action": the column of each number
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class TableReader:
             num_frames=frames,
             fingerprint=self._fingerprint(),
             episodes=table.episodes,
+            columns={"state": self._each(self._state), "action": self._each(self._action)},
         )
 
     def columns(self) -> Columns:
@@ -109,6 +110,10 @@ class TableReader:
         if not any(chosen.values()):
             return content
         return hashlib.sha256(f"{content} {json.dumps(chosen, sort_keys=True)}".encode()).hexdigest()
+
+    def _each(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """Of every number of these columns its column."""
+        return tuple(name for name in columns for _ in range(self._features[name]["shape"][0]))
 
     def _told(self, texts: Sequence[str]) -> list[str]:
         return told(texts, self._choice.instruction, self.folder, ours=self.table.noted is not None)

@@ -23,24 +23,27 @@ class Normalization:
     """How each feature is brought to units alike: ``mean_std`` (mean 0, standard deviation 1), ``min_max`` (-1 to 1),
     ``quantiles`` (the 1 % and the 99 % quantile to -1 and 1: what is rarer may lie beyond), or ``none``.
 
-    ``columns`` says otherwise for some of them, by the names of columns or of single numbers.
+    ``columns`` says otherwise for some of them, by the names of single numbers or, after those, of columns.
     """
 
     state: str = "mean_std"
     action: str = "mean_std"
     columns: Mapping[str, str] = field(default_factory=dict)
 
-    def modes(self, feature: str, names: Sequence[str], size: int) -> list[str]:
-        """The mode of each of the numbers of "state" or "action"; ``names`` are theirs, if they have any."""
+    def modes(self, feature: str, names: Sequence[str], size: int, columns: Sequence[str] = ()) -> list[str]:
+        """The mode of each of the numbers of "state" or "action". ``names`` are theirs, ``columns`` those of the column that each
+        is in, where they are known."""
         default = self.state if feature == "state" else self.action
-        return [self._mode(names[index] if names else "", default) for index in range(size)]
+        pairs = zip(names or [""] * size, columns or [""] * size, strict=True)
+        return [self._mode((name, name.rpartition(".")[0], column), default) for name, column in pairs]
 
-    def _mode(self, name: str, default: str) -> str:
-        return self.columns.get(name) or self.columns.get(name.rpartition(".")[0]) or default
+    def _mode(self, known_as: Sequence[str], default: str) -> str:
+        return next((self.columns[name] for name in known_as if name in self.columns), default)
 
-    def check(self, names: Sequence[str]) -> None:
-        """Raise UsageError for a column that is neither in the state nor in the action, whose numbers have these names."""
-        known = {*names, *(name.rpartition(".")[0] for name in names)} - {""}
+    def check(self, names: Sequence[str], columns: Sequence[str] = ()) -> None:
+        """Raise UsageError for a column that is neither in the state nor in the action, whose numbers have these names, and are
+        in these columns."""
+        known = {*names, *(name.rpartition(".")[0] for name in names), *columns} - {""}
         if unknown := [name for name in self.columns if name not in known]:
             raise UsageError(
                 f"normalization.columns names {unknown[0]!r}, which the policy neither sees nor predicts; it has "
