@@ -18,6 +18,7 @@ from vla_train.data.reader import open_reader
 from vla_train.data.recorded import Collector, Hdf5, ImageFolder, Tensors
 from vla_train.data.records import Reader
 from vla_train.data.table import Table
+from vla_train.data_tools.contents import open_contents
 from vla_train.errors import DataError, UsageError
 from vla_train.spec import ImageSpec
 
@@ -259,3 +260,47 @@ def test_depth_in_the_video_of_a_lerobot_dataset(tmp_path):
     (block,) = reader.frames(["top"])
     assert block["top"].shape == (15, 64, 64, 1)
     assert [number(frame) for frame in block["top"]][5:7] == [16, 17]
+
+
+@pytest.mark.parametrize("unit", [1e3, 1e6, 1e9])
+@pytest.mark.parametrize("rate", [100, 5])
+def test_time_that_is_not_told_in_seconds_is_refused(tmp_path, unit, rate):
+    folder = write_collector(tmp_path / "data")
+    for file in folder.glob("*.json"):
+        rows = json.loads(file.read_text())
+        file.write_text(json.dumps([row | {"timestamp": round(unit * (1.7e9 + i / rate))} for i, row in enumerate(rows)]))
+    with pytest.raises(DataError, match="timestamps must be seconds; divide milliseconds by 1e3"):
+        open_reader(folder)
+
+
+def test_poses_of_an_hdf5_file_are_no_depth_cameras(tmp_path):
+    """[t, 4, 4] is not chosen, and told of as what is not read."""
+    path = write_libero(tmp_path / "demo.hdf5")
+    with h5py.File(path, "a") as file:
+        for demo in file["data"].values():
+            demo["obs/eef_pose"] = np.tile(np.eye(4), (len(demo["actions"]), 1, 1))
+    reader = open_reader(path, Choice(depth_range=(0.0, 51.0)))
+    assert set(reader.metadata.spec.images) == {"agentview_rgb", "agentview_depth"}
+    assert reader.columns().state.shape == (5, 6)
+    assert open_contents(path).unread == {"eef_pose": "float64"}
+    with pytest.raises(DataError, match=r"'eef_pose' \(dataset.state\) as float64 \[4, 4\], which is no vector"):
+        open_reader(path, Choice(state=("eef_pose",)))
+
+
+def test_files_of_several_rates_are_no_dataset(tmp_path):
+    """The third file says nothing, and so nothing else."""
+    for name, told in {"a": 20, "b": 5, "c": None}.items():
+        with h5py.File(write_libero(tmp_path / f"{name}.hdf5"), "a") as file:
+            file["data"].attrs["env_args"] = json.dumps({"env_kwargs": {"control_freq": told}})
+    with pytest.raises(DataError, match=r"other steps per second \(20 in a.hdf5, 5 in b.hdf5\)"):
+        open_reader(tmp_path)
+    (tmp_path / "a.hdf5").unlink()
+    assert open_reader(tmp_path).metadata.spec.rate == 5.0
+
+
+def test_numbers_are_known_by_their_columns(tmp_path):
+    reader = open_reader(write_libero(tmp_path / "demo.hdf5"))
+    assert reader.metadata.columns == {
+        "state": ("ee_pos",) * 2 + ("ee_ori",) * 3 + ("gripper_states",),
+        "action": ("action",) * 2,
+    }

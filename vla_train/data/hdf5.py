@@ -65,14 +65,18 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
     demos: list[Demo] = []
     features: dict[str, Feature] = {}
     places: dict[str, tuple[str, ...]] = {}
-    rate = RATE
+    rates: dict[float, Path] = {}  # the first file that tells each
     for file in files:
         with opened(file) as root:
             data = group(root, "data", file)
             demos += _demos(file, root, data, choice.mask)
-            rate = _rate(data, file)
+            if (told := _rate(data, file)) is not None:
+                rates.setdefault(told, file)
             if not features and demos:
                 features, places = _features(group(data, demos[0].name, file), demos[0])
+    if len(rates) > 1:
+        said = ", ".join(f"{rate:g} in {file.name}" for rate, file in rates.items())
+        raise DataError(f"the files of {path} have other steps per second ({said}): give each rate a folder of its own")
     known = next((names for names in STATES if set(names) <= set(features)), None)
     return PlainTable(
         path=path,
@@ -82,7 +86,7 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         read=partial(_read, demos, places, features),
         show=partial(_show, demos, places),
         files=files,
-        rate=rate,
+        rate=next(iter(rates), RATE),
         sources=[str(demo) for demo in demos],
         defaults={} if known is None else {"state": known},
     )
@@ -126,10 +130,11 @@ def _masked(demos: list[Demo], root: Any, mask: str, file: Path) -> list[Demo]:
     return [demo for demo in demos if demo.name in names]
 
 
-def _rate(data: Any, file: Path) -> float:
+def _rate(data: Any, file: Path) -> float | None:
+    """Steps per second, where a file tells."""
     settings = _json(attribute(data, "env_args", file), f"env_args of {file}").get("env_kwargs")
     found = settings.get("control_freq") if isinstance(settings, Mapping) else None
-    return float(found) if isinstance(found, int | float) and 0 < found <= 1e6 else RATE
+    return float(found) if isinstance(found, int | float) and 0 < found <= 1e6 else None
 
 
 def _features(demo: Any, of: Demo) -> tuple[dict[str, Feature], dict[str, tuple[str, ...]]]:
@@ -150,8 +155,9 @@ def _features(demo: Any, of: Demo) -> tuple[dict[str, Feature], dict[str, tuple[
 
 
 def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Feature | None:
-    """The feature of one observation [t, *shape]; None for what is neither a vector of numbers nor a picture."""
-    depth = "depth" in name or (dtype != np.uint8 and len(shape) >= 2)
+    """The feature of one observation [t, *shape]; None for pictures too large and for nothing. What is neither a vector nor a
+    picture, as a pose [t, 4, 4], is declared as it is, and cannot be chosen."""
+    depth = "depth" in name
     if len(shape) == 2 and depth:
         shape = (*shape, 1)
     if len(shape) == 3 and (dtype == np.uint8 or (depth and shape[2] == 1)):
@@ -159,8 +165,7 @@ def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Feature
             return camera(shape, depth=depth)
         except ValueError:
             return None
-    size = 1 if not shape else shape[0]
-    return {"dtype": dtype.name, "shape": [size], "names": None} if len(shape) <= 1 and size else None
+    return {"dtype": dtype.name, "shape": list(shape or (1,)), "names": None} if all(shape) else None
 
 
 def _read(
