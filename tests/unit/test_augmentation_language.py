@@ -69,6 +69,16 @@ def test_worked_texts():
     assert reworded("reduce the predicate", True, False, False, 1) == "reduce the predicate", "whole words only"
 
 
+def test_a_verb_is_one_where_a_clause_begins():
+    for told in ("turn the head to the left", "stand on the lift", "close the set the table came with"):
+        assert {reworded(told, True, False, False, variant) for variant in range(VARIANTS)} == {told}
+    told = "after you lift the cup, grab the box and please put the ball on the lift"
+    found = {reworded(told, True, False, False, variant) for variant in range(VARIANTS)}
+    assert all(text.endswith("the ball on the lift") for text in found)
+    assert {text.split()[2] for text in found} == {"lift", "grab", "pick"}
+    assert {re.search("please ([a-z]+)", text)[1] for text in found} == {"put", "place", "set", "lay"}
+
+
 def test_each_happens_with_its_probability():
     texts = [["pick up the red cup"] * 6000]
     batch = Batch({}, np.zeros((6000, 1, 0), np.float32), np.zeros((6000, 1, 1), np.float32), texts, np.zeros(6000, np.int64))

@@ -64,6 +64,32 @@ def test_words_for_people():
     assert moved_words("lefties and bright things", 1, 1) == "lefties and bright things", "whole words only"
 
 
+@pytest.mark.parametrize(
+    "told",
+    ["put it back", "go back to the box", "bring the cup back", "right now go left", "to the north", "move up", "move upward",
+     "lower the arm", "the upside down cup", "the one on the right hand side", "the left-hand tray", "at 3 o'clock", "leftward",
+     "the cup left on the table", "with the left arm", "put it right next to the box", "the front", "go north-east"],
+)  # fmt: skip
+def test_what_may_be_a_direction_or_something_else_is_not_moved(told):
+    assert {moved_words(told, *move) for move in MOVES} == {told, None}
+    assert [moved_words(told, *move) for move in MOVES].count(told) == 1, "staying as it is can always be"
+
+
+def test_turns_have_several_spellings_and_up_from_the_table_is_no_direction():
+    for other in ("counterclockwise", "counter clockwise", "counter-clockwise", "anticlockwise", "anti-clockwise"):
+        assert moved_words(f"turn it {other}", 1, 0) == "turn it clockwise"
+        assert moved_words(f"turn it {other}", 0, 1) == f"turn it {other}"
+    assert (
+        moved_words("pick the left cup up and put it on top of the box", 1, 2)
+        == "pick the left cup up and put it on top of the box"
+    )
+    assert moved_words("pick the left cup up and push it back", 0, 2) == "pick the right cup up and push it forward"
+    assert (
+        moved_words("go to the ball on your right after you pick up a key", 1, 0)
+        == "go to the ball on your left after you pick up a key"
+    )
+
+
 def test_moves_close_to_groups_of_the_square():
     assert _closed(set()) == [0]
     assert _closed({FLIPS["horizontal"]}) == [0, 4]

@@ -1,4 +1,8 @@
-"""Words for directions, moved with a picture: mirrored, "left" becomes "right"; turned, "left" becomes "back"."""
+"""Words for directions, moved with a picture: mirrored, "left" becomes "right"; turned, "left" becomes "back".
+
+What may be a direction and is not known for certain ("north", "put it back", "right now") keeps a whole instruction from
+being moved.
+"""
 
 import re
 from functools import lru_cache
@@ -22,9 +26,31 @@ _PAIRS = (
     ({LEFT: "leftmost", RIGHT: "rightmost"}),
     ({LEFT: "leftwards", RIGHT: "rightwards"}),
 )
-_TURNS = {"clockwise": "counter-clockwise", "counter-clockwise": "clockwise"}
+_TURNS = {"clockwise": "counter-clockwise"} | dict.fromkeys(
+    [f"{other}{dash}clockwise" for other in ("counter", "anti") for dash in ("-", " ", "")], "clockwise"
+)
+_STILL = ("on top of", "on the top of")
 _WORDS = {word: (direction, family) for family in (*_PAIRS, *_FAMILIES) for direction, word in family.items()}
-_PATTERN = re.compile(r"\b(" + "|".join(sorted(map(re.escape, (*_WORDS, *_TURNS)), key=len, reverse=True)) + r")\b")
+_KNOWN = sorted(map(re.escape, (*_WORDS, *_TURNS, *_STILL)), key=len, reverse=True)
+_PATTERN = re.compile(r"(?<![\w-])(" + "|".join(_KNOWN) + r")(?![\w-])")
+_LIKE_A_DIRECTION = re.compile(
+    r"\b(left|right|front|rear|back|forward|top|bottom|upper|lower|up|down|north|south|east|west)"
+    r"(most|wards?|s|side|hand|east|west|ern)*\b"
+    r"|\b(near|far)[ -](end|edge|corner)|clockwise|o'clock|sideways|diagonal|lateral|vertical|horizontal|\bc?cw\b"
+)
+# "pick the red cup up": up and down from the table, not in the picture.
+_RAISED = re.compile(
+    r"\b(pick|take|lift|put|set|lay)((?: (?!and\b|then\b|go\b|move\b|push\b|slide\b)[\w-]+){0,8}?) (?:up|down)\b"
+)
+_SOMETHING_ELSE = re.compile(
+    # to where it was
+    r"\b(put|place|set|lay|bring|give|take|get|go|come|move|return)\b"
+    r"((?!push|shove|slide|pull|nudge|drag)[^,.;])* back\b|"
+    r"\bback (to|in|into|on|onto|at|of|from|inside|where)\b|\b(left|right) (hand|arm|gripper)\b|\ball right\b|"
+    r"\bright (now|away|here|there|next|beside|in|on|onto|into|above|below|behind|under|over|at|up|through|angles?)\b|"
+    r"\bright (after|before)\b(?! you)|\bleft (on|in|over|behind|out|alone|there|here)\b|"
+    r"\b(is|are|was|were|be|been|has|have) left\b|\bto lower\b|\blower (the|it|your|its|them|down|a)\b"
+)
 
 
 def moved(direction: Direction, mirrored: int, quarters: int) -> Direction:
@@ -37,7 +63,12 @@ def moved(direction: Direction, mirrored: int, quarters: int) -> Direction:
 
 @lru_cache(maxsize=200_000)
 def moved_words(text: str, mirrored: int, quarters: int) -> str | None:
-    """An instruction for the moved picture; None where the language has no word for a direction in it."""
+    """An instruction for the moved picture; None where the language has no word for a direction in it, or it is not certain what
+    is one."""
+    if not (mirrored or quarters):
+        return text
+    if not _certain(text):
+        return None
     words = []
     end = 0
     for match in _PATTERN.finditer(text):
@@ -49,7 +80,15 @@ def moved_words(text: str, mirrored: int, quarters: int) -> str | None:
     return "".join([*words, text[end:]])
 
 
+def _certain(text: str) -> bool:
+    """Whether all that may be a direction is a known word for one."""
+    level = _RAISED.sub(r"\1\2", text)
+    return not (_SOMETHING_ELSE.search(level) or _LIKE_A_DIRECTION.search(_PATTERN.sub("", level)))
+
+
 def _moved_word(word: str, mirrored: int, quarters: int) -> str | None:
+    if word in _STILL:
+        return word
     if word in _TURNS:
         return _TURNS[word] if mirrored else word
     direction, family = _WORDS[word]

@@ -15,12 +15,14 @@ _T = TypeVar("_T")
 _DRAW = 3
 VARIANTS = 32  # ways in which a text is changed: so many are made once and kept
 # Any of a group may stand for any other. Longer phrases first: "put down" is not "put" and "down".
-SYNONYMS: tuple[tuple[str, ...], ...] = (
+VERBS: tuple[tuple[str, ...], ...] = (  # where a clause begins: elsewhere "head", "lift" and "set" may be nouns
     ("put down", "set down", "lay down"),
     ("pick up", "grab", "lift"),
     ("go to", "move to", "navigate to", "head to"),
     ("put the", "place the", "set the", "lay the"),
     ("push the", "shove the"),
+)
+WORDS: tuple[tuple[str, ...], ...] = (
     ("next to", "beside"),
     ("red", "crimson", "scarlet"),
     ("blue", "azure"),
@@ -29,10 +31,19 @@ SYNONYMS: tuple[tuple[str, ...], ...] = (
     ("purple", "violet"),
     ("grey", "gray"),
 )
+SYNONYMS = (*VERBS, *WORDS)
 FILLERS = ("please", "now", "just", "kindly", "carefully")
 DROPPED = ("the", "a", "an", *FILLERS)
 _GROUPS = {phrase: group for group in SYNONYMS for phrase in group}
-_PHRASES = re.compile(r"\b(" + "|".join(sorted(map(re.escape, _GROUPS), key=len, reverse=True)) + r")\b")
+_OPENING = r"(?:^|[,.;:!?] ?|\b(?:and|then|first|you|or|" + "|".join(FILLERS) + r") )"
+
+
+def _any_of(groups: Sequence[Sequence[str]]) -> str:
+    phrases = sorted((phrase for group in groups for phrase in group), key=len, reverse=True)
+    return "(" + "|".join(map(re.escape, phrases)) + r")\b"
+
+
+_PHRASES = re.compile(rf"({_OPENING}){_any_of(VERBS)}|\b{_any_of(WORDS)}")
 
 
 class Language:
@@ -57,7 +68,7 @@ def reworded(text: str, synonyms: bool, insertion: bool, deletion: bool, variant
     seed = np.array([zlib.crc32(text.encode()) * VARIANTS + variant])
     draws = iter(counter_uniform(seed, _DRAW, 2 * len(text.split()) + 4)[0].tolist())
     if synonyms:
-        text = _PHRASES.sub(lambda match: _one_of(_GROUPS[match[0]], next(draws)), text)
+        text = _PHRASES.sub(lambda match: (match[1] or "") + _one_of(_GROUPS[match[2] or match[3]], next(draws)), text)
     words = text.split()
     if deletion and (places := [place for place, word in enumerate(words) if word in DROPPED]):
         del words[_one_of(places, next(draws))]
