@@ -15,7 +15,7 @@ import json
 import statistics
 from typing import Any
 
-from benchmark_rows import ROOT, Rows, command, commit, config_hash, train
+from benchmark_rows import ROOT, Rows, command, commit, config_hash, spread, train
 
 ROWS = Rows("babyai_demo_curve.jsonl")
 PICTURE = ROOT / "docs" / "pictures" / "babyai_demo_curve.png"
@@ -53,18 +53,10 @@ def table() -> str:
     heads = [f"{count:,}" for count in counts]
     lines = ["| Level | " + " | ".join(heads) + " | paper: for 99 % |", "|---" * (2 + len(counts)) + "|"]
     for level, found in levels.items():
-        cells = [spread(found.get(count, [])) for count in counts]
+        cells = [spread(found.get(count, []), 100.0) for count in counts]
         low, high = PAPER[level]
         lines.append(f"| `{level}` | {' | '.join(cells)} | {low:,} to {high:,} |")
     return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    """Per cent: the median over seeds, and the extremes where there are several."""
-    if not values:
-        return ""
-    middle = f"{100 * statistics.median(values):.1f}"
-    return middle if len(values) == 1 else f"{middle} ({100 * min(values):.1f} to {100 * max(values):.1f})"
 
 
 def draw() -> None:
@@ -103,7 +95,8 @@ def main() -> None:
         key = {"level": level, "count": count, "settings": config_hash(*settings), "commit": commit(), "seed": seed}
         ROWS.add(key, functools.partial(measure, level, seed, words, arguments.episodes))
     print(table())
-    draw()
+    if newest():
+        draw()
 
 
 if __name__ == "__main__":

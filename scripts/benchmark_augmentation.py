@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmark_rows import ROOT, Rows, command, commit, config_hash, train
+from benchmark_rows import ROOT, Rows, command, commit, config_hash, spread, train
 
 ROWS = Rows("augmentation.jsonl")
 CHOICES = {
@@ -76,18 +76,10 @@ def table() -> str:
                 found = [row for row in rows if row["task"] == task and (row["augmentation"], row["count"]) == (choice, count)]
                 found = [row for row in found if (row["config"], row["commit"]) == version]
                 for metric in ("success", "zero_shot/pairs/success")[: 2 if unseen else 1]:
-                    cells.append(spread([row["metrics"][metric] for row in found if metric in row["metrics"]]))
+                    cells.append(spread([row["metrics"][metric] for row in found if metric in row["metrics"]], 100.0))
             lines.append(f"| `{choice}` | " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    """Per cent: the median over seeds, and the extremes where there are several."""
-    if not values:
-        return ""
-    middle = f"{100 * statistics.median(values):.1f}"
-    return middle if len(values) == 1 else f"{middle} ({100 * min(values):.1f} to {100 * max(values):.1f})"
 
 
 def cost(batches: int, batch_size: int = 64) -> str:

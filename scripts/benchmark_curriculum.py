@@ -15,10 +15,9 @@ benchmark goes on where it was. Nothing else should run on the machine meanwhile
 import argparse
 import functools
 import json
-import statistics
 from typing import Any
 
-from benchmark_rows import ROOT, Rows, command, commit, config_hash, train
+from benchmark_rows import ROOT, Rows, command, commit, config_hash, spread, train
 
 ROWS = Rows("curriculum.jsonl")
 STAGES = ("basic_navigation", "simple_manipulation", "complex_tasks", "multi_step_reasoning")
@@ -54,17 +53,12 @@ def table() -> str:
     newest = {row["way"]: (row["config"], row["commit"]) for row in rows}
     for way, version in newest.items():
         found = [row for row in rows if row["way"] == way and (row["config"], row["commit"]) == version]
-        cells = [spread([100 * row["success"][stage] for row in found if stage in row["success"]]) for stage in STAGES]
+        cells = [
+            spread([row["success"][stage] for row in found if stage in row["success"]], 100.0, "not trained") for stage in STAGES
+        ]
         updates = found[0]["updates"]
         lines.append(f"| {way} | {len(found)} | {updates} | {spread([row['minutes'] for row in found])} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def spread(values: list[float]) -> str:
-    if not values:
-        return "not trained"
-    middle = f"{statistics.median(values):.1f}"
-    return middle if len(values) == 1 else f"{middle} ({min(values):.1f} to {max(values):.1f})"
 
 
 def main() -> None:

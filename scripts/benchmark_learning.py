@@ -11,10 +11,9 @@ benchmark goes on where it was. Nothing else should run on the machine meanwhile
 import argparse
 import functools
 import json
-import statistics
 from typing import Any
 
-from benchmark_rows import ROOT, Rows, command, commit, config_hash, train
+from benchmark_rows import ROOT, Rows, command, commit, config_hash, spread, train
 
 ROWS = Rows("learning.jsonl")
 SHOWN = ("success", "swapped/success", "foreign/success", "empty/success", "first_touched", "chance/success", "random/success")
@@ -35,9 +34,12 @@ def table() -> str:
     newest = {row["experiment"]: (row["config"], row["commit"]) for row in rows}
     for experiment, version in newest.items():
         found = [row for row in rows if row["experiment"] == experiment and (row["config"], row["commit"]) == version]
-        minutes = spread([row["minutes"] for row in found], 1.0)
+        minutes = spread([row["minutes"] for row in found])
         for stage in stages(found[0]["metrics"]):
-            cells = [spread([row["metrics"].get(stage + name) for row in found], 100.0) for name in SHOWN]
+            cells = [
+                spread([row["metrics"][stage + name] for row in found if stage + name in row["metrics"]], 100.0, "n/a")
+                for name in SHOWN
+            ]
             label = f"`{experiment}`, `{stage[:-1]}`" if stage else f"`{experiment}`"
             lines.append(f"| {label} | {len(found)} | {minutes} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -47,14 +49,6 @@ def stages(metrics: dict[str, float]) -> list[str]:
     """The prefixes under which a report of several stages has each of them; [""] for one of a single stage."""
     last = "chance/success"
     return [name.removesuffix(last) for name in metrics if name.endswith(f"/{last}")] or [""]
-
-
-def spread(values: list[float | None], scale: float) -> str:
-    known = [value * scale for value in values if value is not None]
-    if not known:
-        return "n/a"
-    middle = f"{statistics.median(known):.1f}"
-    return middle if len(known) == 1 else f"{middle} ({min(known):.1f} to {max(known):.1f})"
 
 
 def main() -> None:

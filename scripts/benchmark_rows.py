@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,14 @@ def config_hash(*words: str) -> str:
     shown = [sys.executable, "-m", PROGRAMS["vla-train"], *words, "--cfg", "job"]
     text = subprocess.run(shown, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def spread(values: Sequence[float], scale: float = 1.0, missing: str = "") -> str:
+    """The median, and the extremes where there are several; ``missing`` where there are none."""
+    if not values:
+        return missing
+    low, middle, high = (f"{scale * pick(values):.1f}" for pick in (min, statistics.median, max))
+    return middle if len(values) == 1 else f"{middle} ({low} to {high})"
 
 
 def machine() -> str:

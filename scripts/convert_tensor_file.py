@@ -32,12 +32,12 @@ def main() -> int:
         return 2
     try:
         tensors, texts = converted(torch.load(words.file, map_location="cpu", weights_only=True))
-    except (OSError, pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError) as error:
+    except (OSError, pickle.UnpicklingError, RuntimeError, ValueError, TypeError, EOFError, KeyError) as error:
         print(f"{words.file} is not read: {str(error).splitlines()[0]}", file=sys.stderr)
         return 3
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.with_suffix(".json").write_text(json.dumps({"language": texts}, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     save_file(tensors, target)
+    target.with_suffix(".json").write_text(json.dumps({"language": texts}, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(f"{target}: {len(tensors['actions']):,} frames, {len(np.unique(tensors['episode_indices'])):,} episodes")
     return 0
 
@@ -59,6 +59,8 @@ def converted(content: Any) -> tuple[dict[str, np.ndarray], list[str]]:
     texts = [language] * episodes if isinstance(language, str) else language
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError("language is no text and no list of texts")
+    if len(texts) not in (episodes, len(observations)):
+        raise ValueError(f"language has {len(texts)} texts for {episodes} episodes of {len(observations)} frames")
     return {name: np.ascontiguousarray(values) for name, values in tensors.items()}, texts
 
 

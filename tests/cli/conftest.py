@@ -98,3 +98,9 @@ def run_folder(printed: str) -> Path:
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory) -> Workplace:
     return Workplace(tmp_path_factory.mktemp("outputs"))
+
+
+@pytest.fixture
+def data(workplace):
+    """The program within this process: what it prints, after checking its exit code."""
+    return lambda *words, expect=0: workplace.here("vla-data", *map(str, words), expect=expect)

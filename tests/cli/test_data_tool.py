@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests import browser, formats
+from tests import formats
 from tests.recordings import LENGTHS, REAL, encode, numbers_of, write_v21, write_v30
 from tests.toy_dataset import SPEC, episode, write_toy
 from vla_train.data.choice import Choice
@@ -26,12 +26,6 @@ from vla_train.data.writer import LeRobotWriter
 ARM = Choice(cameras=("top",), state=("state.arm",), action=("action.arm",))
 PROGRAM = [sys.executable, "-m", "vla_train.cli.data"]
 VIDEO, DATA = "videos/chunk-000/observation.images.top/episode_000001.mp4", "data/chunk-000/episode_000001.parquet"
-
-
-@pytest.fixture
-def data(workplace):
-    """The program within this process: what it prints, after checking its exit code."""
-    return lambda *words, expect=0: workplace.here("vla-data", *map(str, words), expect=expect)
 
 
 def start(*words):
@@ -318,93 +312,6 @@ def test_frames_that_are_missing_in_time_are_told(data, tmp_path):
     gap(folder)
     told = data("validate", folder, expect=3)
     assert "frames are missing in 1 places, first 0.133 s after step 1 of episode 1" in told
-
-
-def test_a_page_of_episodes(data, tmp_path):
-    hostile = "<script>alert(1)</script> & [red]cup[/red]"
-    writer = LeRobotWriter(tmp_path / "toy", SPEC, "toy")
-    for e in range(3):
-        writer.add_episode(**episode(e, instruction=hostile if e == 2 else "go"))
-    writer.finish()
-    page = tmp_path / "page.html"
-    data("view", tmp_path / "toy", "episodes=2,0", f"output={page}", "columns=action,observation.state")
-    text = page.read_text()
-    assert "<script" not in text
-    assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; [red]cup[/red]" in text
-    assert "is there already" in data("view", tmp_path / "toy", f"output={page}", expect=2)
-    assert "the episodes 0 to 2" in data("view", tmp_path / "toy", "episodes=3", expect=3)
-    assert "has no column 'nothing'" in data("view", tmp_path / "toy", "columns=nothing", expect=3)
-    if browser.PROGRAM is None:
-        pytest.skip("no Chromium here to open the page")
-    window = browser.Browser(tmp_path / "profile")
-    try:
-        window.open(page)
-        assert window.value("[...document.querySelectorAll('h2')].map(one => one.innerText)") == ["Episode 2", "Episode 0"]
-        widths = window.value("[...document.querySelectorAll('.strip img')].map(one => one.naturalWidth)")
-        assert widths == [4] * 6, "three steps of either episode"
-        assert all(
-            size > 500 for size in window.value("[...document.querySelectorAll('.curves img')].map(one => one.naturalWidth)")
-        )
-        assert window.complaints == []
-    finally:
-        window.close()
-
-
-@pytest.fixture(scope="module")
-def demonstrations(tmp_path_factory):
-    """Ten noisy demonstrations of the simulator, small ones."""
-    from vla_train.collection.demonstrations import Demonstrations
-    from vla_train.envs.tabletop import TabletopVectorEnv
-
-    settings = {"image_size": 32, "cameras": ["top"], "min_objects": 4, "max_objects": 6, "split": "train"}
-    settings |= {"actions": "continuous", "shaping": 0.0}
-    made = Demonstrations(episodes=10, noise=0.3)
-    folder = tmp_path_factory.mktemp("demonstrations")
-    keys = {key: value for key, value in settings.items() if key != "shaping"}
-    return made.ensure(lambda n: TabletopVectorEnv(n, "basic_navigation", **keys), settings, output=folder, name="t")
-
-
-def test_demonstrations_replayed_succeed(data, demonstrations, tmp_path):
-    count = open_reader(demonstrations).metadata.num_episodes
-    told = data("replay", demonstrations)
-    assert f"{count} of {count} replayed episodes succeed, {count} did when they were recorded (with the noise 0.3" in told
-    assert f"states: equal in {count}, apart by more than 1e-05 in 0" in told
-    data("convert", demonstrations, tmp_path / "film", "images=h264")
-    assert f"{count} of {count}" in data("replay", tmp_path / "film"), "what a dataset is from survives a conversion"
-
-
-def test_actions_that_were_altered_do_not_succeed(data, demonstrations, tmp_path):
-    data("convert", demonstrations, tmp_path / "copy")
-    path = tmp_path / "copy/data/chunk-000/file-000.parquet"
-    table = pq.read_table(path)
-    place = table.schema.names.index("action")
-    still = pa.array(np.zeros((len(table), 4), np.float32).tolist(), table.schema.field("action").type)
-    pq.write_table(table.set_column(place, "action", still), path)
-    told = data("replay", tmp_path / "copy", "episodes=0-2", expect=3)
-    assert "wrong: 3 come out otherwise than recorded" in told
-
-
-@pytest.mark.parametrize(
-    ("recipe", "message"),
-    [
-        ({"environment": "os.system"}, "was made with the environment 'os.system', and there is none"),
-        ({"environment": "tests.evil.TabletopVectorEnv"}, "there is none of that name here"),
-        ({"settings": {"image_size": "huge"}}, "its recipe does not fit environment=tabletop: environment.image_size=huge"),
-        ({"settings": {"min_objects": 10**9}}, "its recipe cannot be played"),
-        ({"settings": {"image_size": 32, "spell": "x"}}, "spell"),
-        ({"noise": "loud"}, "no shares and noise"),
-    ],
-)
-def test_a_recipe_from_a_stranger_runs_nothing(data, demonstrations, tmp_path, recipe, message):
-    data("convert", demonstrations, tmp_path / "copy", "verify=false")
-    ours = json.loads((tmp_path / "copy/meta/info.json").read_text())["vla_train"]
-    change(tmp_path / "copy", vla_train=ours | {"recipe": ours["recipe"] | recipe})
-    assert message in data("replay", tmp_path / "copy", expect=3)
-
-
-def test_recordings_of_others_cannot_be_replayed(data, tmp_path):
-    write_v21(tmp_path)
-    assert "does not say from which environment" in data("replay", tmp_path, expect=3)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the recordings sim_pick_place are not on this machine")

@@ -9,7 +9,7 @@ from vla_train.errors import DataError
 
 _DEFAULT = {"state": layout.STATE, "action": layout.ACTION}
 _CAMERA_PREFIXES = (layout.IMAGE, "observation.", "video.")
-_NUMERIC = ("float", "int", "uint", "bool")
+NUMERIC = ("float", "int", "uint", "bool")  # as a dtype begins
 
 Features = Mapping[str, layout.Feature]
 
@@ -61,7 +61,7 @@ def numeric_columns(features: Features) -> dict[str, int]:
     return {
         name: feature["shape"][0]
         for name, feature in features.items()
-        if feature["dtype"].startswith(_NUMERIC)
+        if feature["dtype"].startswith(NUMERIC)
         and len(feature["shape"]) == 1
         and name not in layout.INDEX_FEATURES
         and not name.startswith("next.")

@@ -12,6 +12,8 @@ import numpy as np
 from vla_train.data.lerobot_layout import Feature
 from vla_train.spec import ImageSpec, Spec
 
+MOST_FRAMES = 100_000_000  # room for every number is made at once, so a lie must not ask for all memory
+
 Entry = tuple[str, int]  # a number's column as stored, and its place there
 
 

@@ -14,14 +14,13 @@ from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec
 from vla_train.data.paths import refuse_names_out
 from vla_train.data.records import Columns, DatasetMetadata, damaged, place, require_finite
-from vla_train.data.table import Table
+from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.data.texts import told
 from vla_train.errors import DataError
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 
 BLOCK_FRAMES, BLOCK_BYTES = 256, 32_000_000  # decoded at once: at most so many frames, and (but for one frame) bytes
 MOST_CHOICES = 1000  # of a discrete action that others recorded: larger whole numbers are measurements, as of a servo's ticks
-MOST_FRAMES = 100_000_000  # room for every number is made at once, so a lie must not ask for all memory
 
 
 class TableReader:

@@ -50,7 +50,9 @@ def run(words: Sequence[str]) -> int:
 def _inspect(path: Path, settings: Settings) -> None:
     from vla_train.data_tools.overview import inspect
 
-    inspect(path, every=settings.get("episodes") == "all")
+    if (episodes := settings.get("episodes", "all")) != "all":
+        raise UsageError(f"episodes={episodes}: vla-data inspect takes episodes=all; vla-data view shows chosen ones")
+    inspect(path, every="episodes" in settings)
 
 
 def _stats(path: Path, settings: Settings) -> None:

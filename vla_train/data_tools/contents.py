@@ -9,21 +9,18 @@ from typing import Any
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.choice import Choice
+from vla_train.data.choice import NUMERIC, Choice
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec, read_info, unfinished
 from vla_train.data.paths import refuse_names_out
 from vla_train.data.reader import FORMATS
 from vla_train.data.records import place
 from vla_train.data.statistics import Described, describe_columns
-from vla_train.data.table import Table
+from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
 BLOCK_FRAMES = 64  # decoded at once, of every camera
-MOST_FRAMES = 100_000_000  # room for every number is made at once, so a lie must not ask for all memory
-
-NUMERIC = ("float", "int", "uint", "bool")  # as a dtype begins
 
 Block = dict[str, np.ndarray]  # pictures of some steps by feature, uint8 [n, y, x, c]
 

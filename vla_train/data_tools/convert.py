@@ -223,7 +223,7 @@ def _ours(contents: Contents) -> dict[str, Any]:
 
 def _robot(contents: Contents) -> str:
     is_lerobot = (contents.table.path / layout.INFO).is_file()
-    return str(read_info(contents.table.path).get("robot_type") if is_lerobot else "unknown")
+    return str((read_info(contents.table.path).get("robot_type") if is_lerobot else None) or "unknown")
 
 
 def _clips(contents: Contents) -> dict[str, list[Clip]]:

@@ -11,8 +11,7 @@ from vla_train.data.choice import dimension_names
 from vla_train.data.statistics import QUANTILES
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.odd import oddities
-from vla_train.data_tools.printing import figure, say, table
-from vla_train.errors import UsageError
+from vla_train.data_tools.printing import figure, say, table, write_new
 
 MOST_EPISODES, MOST_TASKS = 20, 30  # rows of a table
 
@@ -44,7 +43,7 @@ def statistics(path: Path, output: Path | None = None) -> None:
     found = contents.statistics()
     if output is not None:
         written = {name: {key: value.tolist() for key, value in each.items()} for name, each in found.items()}
-        _write_new(output, json.dumps(written, indent=2) + "\n")
+        write_new(output, json.dumps(written, indent=2) + "\n")
         say(f"statistics of {len(found)} columns, {contents.num_frames:,} frames: {output}")
         return
     keys = ("min", *list(QUANTILES)[:3], "mean", *list(QUANTILES)[3:], "max", "std")
@@ -55,16 +54,6 @@ def statistics(path: Path, output: Path | None = None) -> None:
             rows.append([label, *(figure(float(each[key][index])) for key in keys)])
     say(f"{path}: {contents.num_frames:,} frames")
     table(("number", *keys), rows)
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{path} is there already: name another file with output=") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file with output=") from None
 
 
 def _episodes(contents: Contents, every: bool) -> None:

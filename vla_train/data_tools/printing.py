@@ -1,12 +1,15 @@
-"""Tables on the terminal. Names from elsewhere are text there, never markup or commands to the terminal."""
+"""Tables on the terminal, and files. Names from elsewhere are text there, never markup or commands to the terminal."""
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from vla_train.errors import UsageError
 
 
 def say(line: str = "") -> None:
@@ -31,3 +34,15 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1
 def figure(value: float) -> str:
     """A number in few letters."""
     return f"{value:.4g}"
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that must not be there yet, and its folder if need be. UsageError otherwise."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already: name another file with output=") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file with output=") from None

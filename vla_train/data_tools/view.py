@@ -13,7 +13,7 @@ from vla_train.data.choice import camera_names, corresponding_state, dimension_n
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.curves import Panel, draw
 from vla_train.data_tools.odd import oddities
-from vla_train.data_tools.printing import say
+from vla_train.data_tools.printing import say, write_new
 from vla_train.errors import DataError, UsageError
 from vla_train.reporting.runs import printable
 from vla_train.reporting.skeleton import data, document, items, picture, section
@@ -51,7 +51,7 @@ def view(
         rows = contents.rows(episode)
         panels = _panels(contents, drawn, {name: values[rows] for name, values in numbers.items()})
         parts.append(_episode(contents, episode, frames[episode], panels, seconds[rows]))
-    _write_new(target, document(printable(path.resolve().name), parts))
+    write_new(target, document(printable(path.resolve().name), parts))
     say(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -167,14 +167,3 @@ def _target(path: Path, output: Path | None) -> Path:
     name = path.resolve().stem if path.is_file() else path.resolve().name
     free = (Path(f"{name}.html" if number == 1 else f"{name}-{number}.html") for number in range(1, 10_000))
     return next(target for target in free if not target.exists())
-
-
-def _write_new(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"{path} is there already: name another file with output=") from None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file with output=") from None
