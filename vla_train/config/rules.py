@@ -100,6 +100,7 @@ RULES: dict[str, str] = {
     "optimizer.ema": SHARE,
     "paradigm.steps": "null | int >= 1",
     "source.prefetch": "int >= 0",
+    "source.rare": SHARE,
     "curriculum.stages": "list of 1+ str",
     "curriculum.mastery": "success | loss",
     "curriculum.success": "float > 0 <= 1",

@@ -12,6 +12,7 @@ from vla_train.data.augmentation.batch import Change
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import DataError
 from vla_train.seeds import counter_bits
+from vla_train.sources.balance import balanced
 from vla_train.sources.order import Order
 from vla_train.spec import StateDict
 from vla_train.types import Demonstration, Struct, Transition
@@ -25,6 +26,7 @@ class DatasetSource:
     a batch fills it with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread); it changes neither order
     nor content. ``discount`` is for batches of Transition. ``augmentation`` changes every sample by numbers that follow from
     (seed, epoch, place in the epoch), so that it is the same whatever the size of batches and wherever a run was resumed.
+    ``rare``: the share of the samples whose action does what it does in few of the frames (``sources.balance``); 0: as they come.
     """
 
     collects = False  # no world is stepped
@@ -42,12 +44,15 @@ class DatasetSource:
         batch_type: type[Struct] = Demonstration,
         discount: float = 0.99,
         augmentation: Change | None = None,
+        rare: float = 0.0,
     ):
         if batch_size < 1 or prefetch < 0:
             raise ValueError(f"batch_size must be at least 1 and prefetch at least 0, not {batch_size} and {prefetch}")
         if issubclass(batch_type, Transition) and not dataset.has_rewards:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
         self._dataset, self._discount = dataset, discount
+        if rare:
+            indices, weights = balanced(indices, weights, dataset.actions, rare)
         self._order, self._seed, self._augmentation = Order(indices, weights, seed), seed, augmentation
         self._batch_size, self._prefetch = batch_size, prefetch
         self._batch_type = Transition if issubclass(batch_type, Transition) else Demonstration  # what it has, whatever was asked

@@ -1,0 +1,55 @@
+"""Frames with seldom actions are drawn as often as asked, by worked numbers."""
+
+import numpy as np
+import pytest
+
+from vla_train.sources.balance import balanced, rare_frames
+from vla_train.sources.order import Order
+
+
+def actions_of(turns: int, of: int) -> np.ndarray:
+    """A number that moves in every frame, one that moves in the first ``turns``, and one that never does."""
+    actions = np.zeros((of, 3), dtype=np.float32)
+    actions[:, 0] = np.linspace(-1, 1, of)
+    actions[:turns, 1] = [(-1) ** frame for frame in range(turns)]
+    return actions
+
+
+def test_frames_are_rare_in_which_a_number_moves_that_mostly_rests():
+    assert rare_frames(actions_of(5, 100)).nonzero()[0].tolist() == [0, 1, 2, 3, 4]
+    assert not rare_frames(actions_of(10, 100)).any(), "a tenth of the frames is not seldom"
+    assert not rare_frames(actions_of(0, 100)).any()
+
+
+def test_trembling_is_no_movement():
+    actions = actions_of(5, 100)
+    actions[60:, 1] = 0.09  # the range is 2, of which a twentieth counts
+    assert rare_frames(actions).sum() == 5
+    actions[60:64, 1] = 0.11
+    assert rare_frames(actions).sum() == 9
+
+
+def test_choices_are_rare_that_few_frames_make():
+    assert rare_frames(np.array([0] * 60 + [3] * 35 + [1] * 5)[:, None]).nonzero()[0].tolist() == [95, 96, 97, 98, 99]
+
+
+def test_a_part_has_the_share_asked_for_and_the_parts_keep_theirs():
+    actions = np.concatenate([actions_of(5, 100), actions_of(50, 100)])
+    parts, weights = balanced([np.arange(100), np.arange(100, 200)], [0.7, 0.3], actions, 0.25)
+    assert [len(part) for part in parts] == [5, 95, 100]
+    assert weights == pytest.approx([0.175, 0.525, 0.3])
+    drawn = Order(parts, weights, seed=0)(0, 2000)
+    assert np.isin(drawn, np.arange(5)).mean() == pytest.approx(0.175)
+    assert (drawn >= 100).mean() == pytest.approx(0.3)
+
+
+def test_without_weights_parts_count_by_their_size():
+    _, weights = balanced([np.arange(100)], None, actions_of(5, 100), 0.25)
+    assert weights == [25.0, 75.0]
+    assert balanced([np.arange(100)], None, actions_of(5, 100), 0.04)[1] == [100.0], "more than asked for come anyway"
+
+
+def test_a_part_without_frames_stays_without():
+    parts, weights = balanced([np.arange(0), np.arange(100)], [0.0, 1.0], actions_of(5, 100), 0.25)
+    assert [len(part) for part in parts] == [0, 5, 95]
+    assert weights == [0.0, 0.25, 0.75]
