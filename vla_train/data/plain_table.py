@@ -20,7 +20,8 @@ RATE = 10.0  # steps per second where nothing tells
 
 @dataclass
 class PlainTable:
-    """``read(names)`` gives columns [n, size], ``show(camera, image)`` its frames. ``said`` is the text of every frame or, where
+    """``read(names)`` gives columns [n, size], ``show(camera, image, rows)`` its frames at rows in
+    ascending order. ``said`` is the text of every frame or, where
     there are as many as episodes, of every episode; ``files`` are those whose content is the dataset."""
 
     path: Path
@@ -28,7 +29,7 @@ class PlainTable:
     lengths: Sequence[int]
     said: Sequence[str]
     read: Callable[[Sequence[str]], dict[str, np.ndarray]]
-    show: Callable[[str, ImageSpec], Iterator[np.ndarray]]
+    show: Callable[[str, ImageSpec, np.ndarray], Iterator[np.ndarray]]
     files: Sequence[Path]
     rate: float = RATE
     sources: Sequence[str] = ()  # where each episode lies, for messages
@@ -73,8 +74,8 @@ class PlainTable:
     def check(self) -> None:
         """All has been compared when it was opened."""
 
-    def pictures(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
-        return self.show(name, image)
+    def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        return self.show(name, image, np.arange(self.starts[-1]) if rows is None else rows)
 
 
 def column(values: np.ndarray) -> Feature:
