@@ -133,7 +133,7 @@ def test_an_accident_is_raised_where_its_batch_is_asked_for(make, dataset, monke
 
 def test_close_ends_the_thread_and_the_source_can_go_on(make):
     def threads():
-        return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+        return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
     source = make(prefetch=2)
     whole = take(make(), 4)
