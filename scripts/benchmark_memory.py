@@ -1,6 +1,6 @@
 """How much memory training data take: an epoch of batches from 1 x and 20 x as many recordings, each in a process of its own.
 
-    python scripts/benchmark_memory.py [--episodes 10] [--times 20] [--size 96] [--buffer 500]
+    python scripts/benchmark_memory.py [--episodes 20] [--times 20] [--size 96] [--buffer 500]
 
 Recordings with video (LeRobotDataset v2.1; one video is encoded and copied). "cache" reads decoded frames by memory map, "stream"
 decodes into a shuffle buffer. Of Linux: RssAnon is what a process has of its own; RssFile are pages of files, which are mapped
@@ -95,7 +95,7 @@ def epoch(folder: Path, options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--episodes", type=int, default=10, help=f"of {STEPS} frames, of 1 x")
+    parser.add_argument("--episodes", type=int, default=20, help=f"of {STEPS} frames, of 1 x")
     parser.add_argument("--times", type=int, default=20)
     parser.add_argument("--size", type=int, default=96, help="pixels of a frame's side")
     parser.add_argument("--buffer", type=int, default=500, help="samples in the shuffle buffer")

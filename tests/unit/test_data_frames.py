@@ -1,6 +1,7 @@
 """Frames that are decoded as they are drawn are those of the cache, to the bit, and only as many are held as was said."""
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -181,12 +182,19 @@ def test_a_reader_without_chosen_frames_is_told_apart(tmp_path):
         open_frames(tmp_path, plain, toy_processor(folder), reader.columns().starts, cache_gb=0.0, buffer=None)
 
 
-def test_pages_of_a_cache_are_given_back(tmp_path, monkeypatch):
-    monkeypatch.setattr("vla_train.data.frames.RESIDENT_BYTES", 1)
-    dataset = open_toy(write_toy(tmp_path / "toy"))
-    assert len(dataset._frames._maps) == 1
-    for _ in range(3):
-        assert dataset._frames.take(np.array([[4], [0]]))["top"][:, 0, 0, 0].tolist() == [[10, 1, 200], [0, 0, 200]]
+def test_a_large_cache_is_read_and_gives_the_same(tmp_path, monkeypatch):
+    folder, rows = write_toy(tmp_path / "toy"), np.array([[4, 0], [0, 3]])
+    mapped = open_toy(folder)._frames
+    monkeypatch.setattr("vla_train.data.frames.MAPPED_BYTES", 5 * 48 - 1)
+    read = open_toy(folder)._frames
+    assert not mapped._files
+    assert list(read._files) == ["top"]
+    assert read.take(rows)["top"][:, :, 0, 0].tolist() == [[[10, 1, 200], [0, 0, 200]], [[0, 0, 200], [10, 0, 200]]]
+    np.testing.assert_array_equal(read.take(rows)["top"], mapped.take(rows)["top"])
+    (path,) = (folder / "cache").glob("*/top.npy")
+    os.truncate(path, path.stat().st_size - 1)
+    with pytest.raises(DataError, match="has become shorter"):
+        read.take(rows)
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs recordings of others")

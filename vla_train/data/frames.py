@@ -1,6 +1,7 @@
 """Where the pictures of a batch come from: the frame cache, or decoders where the frames are too many for one."""
 
-import mmap
+import math
+import os
 import threading
 import warnings
 from collections import OrderedDict
@@ -16,7 +17,7 @@ from vla_train.data.records import RandomReader, Reader
 from vla_train.errors import DataError, Notice
 from vla_train.processor import Processor
 
-RESIDENT_BYTES = 256_000_000  # of mapped frames: then their pages are given back, or a long run would look as large as its data
+MAPPED_BYTES = 256_000_000  # of frames: larger caches are read, not mapped
 RUN_FRAMES, RUN_BYTES = 64, 32_000_000  # decoded at once: at most so many frames, and (but for one frame) bytes
 SLACK = 8  # runs held at least besides those of a shuffle buffer: of windows that reach out of it, and of batches made ahead
 
@@ -49,7 +50,7 @@ def open_frames(
     DataError where a plug-in's reader gives no chosen frames.
     """
     size = cache_bytes(reader, processor)
-    if cache_gb is None or size <= cache_gb * 1e9:
+    if cache_gb is None or size / 1e9 <= cache_gb:
         return CachedFrames(open_cache(folder, reader, processor))
     told = f"the frames of {reader.folder} take {size / 1e9:.3g} GB, and dataset.cache_gb={cache_gb:g}"
     if not isinstance(reader, RandomReader):
@@ -60,29 +61,41 @@ def open_frames(
 
 
 class CachedFrames:
-    """Memory maps, uint8 [n, y, x, c] for each camera. What of them stays in memory is for the system to decide; what counts as
-    this process's memory is bounded."""
+    """The cache's memory maps, uint8 [n, y, x, c] for each camera; frame by frame from the same files where they are large."""
 
     def __init__(self, arrays: Pictures):
         self._arrays = arrays
-        self._maps = [found for array in arrays.values() if (found := _map_of(array)) is not None]
-        self._bounded = sum(array.nbytes for array in arrays.values()) > RESIDENT_BYTES
-        self._touched = 0
+        large = sum(array.nbytes for array in arrays.values()) > MAPPED_BYTES
+        self._files = {camera: _FrameFile(array) for camera, array in arrays.items()} if large else {}
 
     def take(self, rows: np.ndarray) -> Pictures:
-        found = {camera: _take(frames, rows) for camera, frames in self._arrays.items()}
-        if self._bounded:
-            self._touched += sum(frames.nbytes for frames in found.values())
-            if self._touched > RESIDENT_BYTES:
-                self._touched = 0
-                for each in self._maps:
-                    each.madvise(mmap.MADV_DONTNEED)
-        return found
+        if self._files:
+            return {camera: file.take(rows) for camera, file in self._files.items()}
+        return {camera: _take(frames, rows) for camera, frames in self._arrays.items()}
+
+
+class _FrameFile:
+    """One file of the cache, read. A page that is mapped brings up to 2 MB with it, and all of them count as this process's
+    memory: mapped, a long run would look as large as its data."""
+
+    def __init__(self, array: np.ndarray):
+        mapped = array if isinstance(array, np.memmap) else array.base
+        assert isinstance(mapped, np.memmap), "open_cache gives views of memory maps"
+        self._path, self._offset, self._shape = Path(str(mapped.filename)), mapped.offset, array.shape[1:]
+        self._file = self._path.open("rb", buffering=0)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        size, handle = math.prod(self._shape), self._file.fileno()
+        found = np.empty((rows.size, size), np.uint8)
+        for frame, row in zip(found, rows.ravel().tolist(), strict=True):
+            if os.preadv(handle, [frame.data], self._offset + row * size) != size:
+                raise DataError(f"the frame cache {self._path} has become shorter: start again, and it is made again")
+        return found.reshape(*rows.shape, *self._shape)
 
 
 class DecodedFrames:
-    """Frames decoded when they are asked for. With a ``buffer`` those of ``ordered`` episodes (None: all) are in whole runs, and the
-    last ``buffer`` frames and some more are held, the oldest given up first; of others, and without a buffer, nothing is held."""
+    """Frames decoded when they are asked for. With a ``buffer`` those of ``ordered`` episodes (None: all) are in whole runs, and
+    the last ``buffer`` and some more are held, the oldest given up first. Of others, and without a buffer, nothing is held."""
 
     def __init__(
         self,
@@ -149,9 +162,3 @@ class DecodedFrames:
 def _take(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Frames [n, y, x, c] at rows [b, k] as [b, k, y, x, c]: one copy, in runs of whole frames."""
     return frames.reshape(len(frames), -1).take(rows.ravel(), axis=0).reshape(*rows.shape, *frames.shape[1:])
-
-
-def _map_of(array: object) -> mmap.mmap | None:
-    while array is not None and not isinstance(array, mmap.mmap):
-        array = getattr(array, "base", None)
-    return array

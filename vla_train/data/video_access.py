@@ -13,7 +13,7 @@ from vla_train.data.videos import Clip, UnfitError, Video, moments
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
-MOST_OPEN = 16  # files of a camera: each holds its index and a few decoded frames
+MOST_OPEN = 8  # files of a camera: each takes a few MB
 FORWARD = 0.5  # seconds: what lies nearer is reached by decoding on, not by a seek
 FIRST_STEP_BACK = 1.0  # seconds, where a seek came out behind what was asked for; doubled each time
 

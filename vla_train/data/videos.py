@@ -4,7 +4,7 @@ A frame belongs to a time if it is the nearest and lies within ``TOLERANCE`` of 
 number: a file may hold many episodes, begin late, or have frames of unequal length.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ def decode_clips(clips: Sequence[Clip], times: Sequence[np.ndarray], image: Imag
     for episode, (clip, seconds) in enumerate(zip(clips, times, strict=True)):
         wanted, tolerance = moments(clip, seconds)
         if video is None or video.path != clip.path or wanted[0] < video.time - TOLERANCE:
+            if video is not None:
+                video.close()
             video = Video(clip.path, image)
         for step, time in enumerate(wanted):
             try:
@@ -112,7 +114,7 @@ class Video:
             raise UnfitError(getattr(error, "strerror", None) or str(error), cut_short=True) from None
         self.time = float(self._frame.time)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
         if self._container is None:
             # The format is named, not guessed: a playlist under the name of a video could make FFmpeg open other files.
             self._container = av.open(str(self.path.absolute()), format="mp4")
@@ -132,6 +134,9 @@ class Video:
         self.time, self._frame, self._frames = -np.inf, None, self._decode()
 
     def close(self) -> None:
+        """Give up the file and what was decoded of it, now rather than when the interpreter next looks for cycles."""
+        self._frames.close()
+        self._frame = None
         if self._container is not None:
             self._container.close()
 
