@@ -1,6 +1,7 @@
-"""How fast batches come: the frame cache beside loaders that decode PNG, on one core.
+"""How fast batches come: the frame cache beside loaders that decode, on one core.
 
     python scripts/benchmark_data.py [--size 96] [--seconds 2] [--rounds 5]
+    python scripts/benchmark_data.py --video h264 --frames 4000      # the same frames as video: the cache beside our own decoding
 
 Frames of the simulator tabletop are written as a LeRobot dataset, read back and gathered in shuffled batches. All sides use
 the same samples and one thread, and take turns (A B C A B C ...); median (minimum to maximum) of the rounds is printed.
@@ -9,9 +10,15 @@ the same samples and one thread, and take turns (A B C A B C ...); median (minim
 - decoding: the barest loader that decodes: PNG bytes held in memory, OpenCV, straight into the batch, pictures only
 - source: the same through ``DatasetSource`` without its thread, as the trainer asks for it
 - loader: a usual loader: ``torch.utils.data.DataLoader`` over samples decoded one by one to float pictures in [0, 1]
+
+With ``--video`` the frames lie in video files, and the others are what training does without a cache (``dataset.cache_gb=0``):
+
+- shuffled: every sample is sought in its file and decoded
+- buffered: episodes are decoded from front to back into a shuffle buffer (``source.shuffle``) of a quarter of the frames
 """
 
 import argparse
+import functools
 import itertools
 import os
 import platform
@@ -40,10 +47,10 @@ from vla_train.sources.order import epoch_order
 STEPS = 25  # of each recorded episode
 
 
-def record(folder: Path, size: int, num_frames: int) -> Path:
+def record(folder: Path, size: int, num_frames: int, video: str | None = None) -> Path:
     """A dataset of real pictures and instructions; random actions will do, since nothing is learned here."""
     environment = TabletopVectorEnv(64, "basic_navigation", image_size=size)
-    writer = LeRobotWriter(folder, environment.io_spec, "tabletop")
+    writer = LeRobotWriter(folder, environment.io_spec, "tabletop", video=video)
     random = np.random.default_rng(0)
     for first in range(0, num_frames // STEPS, 64):
         observation, _ = environment.reset(seed=np.arange(first, first + 64))
@@ -122,6 +129,20 @@ def sides(dataset: DemonstrationDataset, batch_size: int) -> dict[str, Callable[
     }
 
 
+def decoding_sides(cached: DemonstrationDataset, options: argparse.Namespace) -> dict[str, Callable[[], int]]:
+    keys = {"history": options.history, "chunk": options.chunk, "validation": 0.0, "cache_gb": 0}
+    buffer = cached.num_frames // 4
+    shuffled = DemonstrationDataset(cached.folder, cached.processor, **keys)
+    buffered = DemonstrationDataset(cached.folder, cached.processor, **keys, buffer=buffer)
+    drawn = {"batch_size": options.batch_size, "seed": 0, "prefetch": 0, "indices": [cached.frames("train")]}
+    sources = {
+        "cache": DatasetSource(cached, **drawn),
+        "shuffled": DatasetSource(shuffled, **drawn),
+        "buffered": DatasetSource(buffered, **drawn, shuffle=buffer),
+    }
+    return {name: functools.partial(lambda source: len(next(source)), source) for name, source in sources.items()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=96, help="pixels of a frame's side")
@@ -131,13 +152,14 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one measurement")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--video", choices=["h264", "av1"], help="frames in video files")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one used; torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as home:
-        measure(record(Path(home) / "data", options.size, options.frames), options)
+        measure(record(Path(home) / "data", options.size, options.frames, options.video), options)
 
 
 def measure(folder: Path, options: argparse.Namespace) -> None:
@@ -147,16 +169,19 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     begun = time.perf_counter()
     dataset = DemonstrationDataset(folder, processor, history=options.history, chunk=options.chunk, validation=0.0)
     print(f"cache of {dataset.num_frames:,} frames of {options.size} px built in {time.perf_counter() - begun:.1f} s")
-    contestants = sides(dataset, options.batch_size)
-    source = DatasetSource(dataset, batch_size=options.batch_size, seed=0, prefetch=0, indices=[dataset.frames("train")])
-    contestants["source"] = lambda: len(next(source))
+    if options.video:
+        contestants = decoding_sides(dataset, options)
+    else:
+        contestants = sides(dataset, options.batch_size)
+        source = DatasetSource(dataset, batch_size=options.batch_size, seed=0, prefetch=0, indices=[dataset.frames("train")])
+        contestants["source"] = lambda: len(next(source))
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(options.rounds):
         for name, step in contestants.items():
             found[name].append(rate(step, options.seconds))
     for name, rates in found.items():
         print(f"{name:>9}: {statistics.median(rates):>11,.0f} samples/s ({min(rates):,.0f} to {max(rates):,.0f})")
-    for name in ("decoding", "loader"):
+    for name in (other for other in found if other not in ("cache", "source")):
         ratios = [cache / other for cache, other in zip(found["cache"], found[name], strict=True)]
         print(f"cache / {name}: {statistics.median(ratios):.1f} x ({min(ratios):.1f} to {max(ratios):.1f})")
 

@@ -50,7 +50,13 @@ def steps_seen(batches):
     return [tuple(state) for batch in batches for state in batch.observation.state[:, -1].int().tolist()]
 
 
-KINDS = [{"prefetch": 0}, {"prefetch": 1}, {"prefetch": 3}, {"prefetch": 2, "batch_size": 25}]
+KINDS = [
+    {"prefetch": 0},
+    {"prefetch": 1},
+    {"prefetch": 3},
+    {"prefetch": 2, "batch_size": 25},
+    {"prefetch": 2, "workers": 3, "shuffle": 4},
+]
 
 
 @pytest.mark.parametrize("options", KINDS)
@@ -133,7 +139,7 @@ def test_an_accident_is_raised_where_its_batch_is_asked_for(make, dataset, monke
 
 def test_close_ends_the_thread_and_the_source_can_go_on(make):
     def threads():
-        return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
+        return [thread for thread in threading.enumerate() if thread.name.startswith("prefetch")]
 
     source = make(prefetch=2)
     whole = take(make(), 4)

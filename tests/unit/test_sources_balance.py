@@ -2,8 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
+from tests.toy_dataset import LENGTHS, SPEC, episode, open_toy
+from vla_train.data.writer import LeRobotWriter
 from vla_train.sources.balance import balanced, rare_frames
+from vla_train.sources.dataset import DatasetSource
 from vla_train.sources.order import Order
 
 
@@ -53,3 +57,23 @@ def test_a_part_without_frames_stays_without():
     parts, weights = balanced([np.arange(0), np.arange(100)], [0.0, 1.0], actions_of(5, 100), 0.25)
     assert [len(part) for part in parts] == [0, 5, 95]
     assert weights == [0.0, 0.25, 0.75]
+
+
+@pytest.mark.filterwarnings("ignore:the frames of")
+@pytest.mark.parametrize("shuffle", [None, 8])
+def test_a_source_draws_rare_frames_by_their_share_with_a_shuffle_buffer_too(tmp_path, shuffle):
+    writer = LeRobotWriter(tmp_path / "toy", SPEC, "toy")
+    for e in range(20):  # 50 frames, of which the first of episodes 3, 8 and 13 turn
+        action = np.zeros((LENGTHS[e % 2], 2), dtype=np.float32)
+        action[0, 1] = e in (3, 8, 13)
+        writer.add_episode(**episode(e, action=action))
+    folder = writer.finish()
+    drawn = []
+    for loading in ({}, {"cache_gb": 0.0, "buffer": shuffle}):
+        dataset = open_toy(folder, **loading)
+        keys = {"indices": [dataset.frames("train")], "batch_size": 5, "prefetch": 0, "seed": 0}
+        source = DatasetSource(dataset, **keys, rare=0.24, shuffle=shuffle)
+        drawn.append([next(source) for _ in range(10)])  # an epoch
+    assert torch.cat([batch.action[:, 0, 1] for batch in drawn[0]]).sum() == 12  # a share of 0.24
+    for cached, decoded in zip(*drawn, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(cached.tensors(), decoded.tensors(), strict=True))

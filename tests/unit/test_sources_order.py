@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vla_train.errors import DataError
-from vla_train.sources.order import Order, epoch_order
+from vla_train.sources.order import Order, buffered_order, epoch_order
 
 NEAR, FAR = np.arange(6), np.arange(100, 130)  # 6 and 30 frames
 
@@ -67,3 +67,51 @@ def test_the_order_of_a_single_dataset_stays_what_it_was():
 def test_nothing_to_draw_is_told(frames, weights):
     with pytest.raises(DataError, match="no frames to train on"):
         Order(frames, weights, seed=0)
+
+
+SHARDS = np.repeat(np.arange(40), np.resize([3, 5, 2], 40))  # 40 episodes of 3, 5 and 2 frames: 133 in all
+
+
+def test_a_buffered_order_is_a_permutation_of_its_arguments_alone():
+    first, again = buffered_order(0, 1, SHARDS, 20), buffered_order(0, 1, SHARDS, 20)
+    assert sorted(first) == list(range(133))
+    assert (first == again).all()
+    for other in (buffered_order(1, 1, SHARDS, 20), buffered_order(0, 2, SHARDS, 20), buffered_order(0, 1, SHARDS, 20, 1)):
+        assert (first != other).any()
+
+
+def test_a_buffer_of_one_reads_shard_by_shard_in_another_order_each_epoch():
+    order = buffered_order(0, 0, SHARDS, 1)
+    shards = SHARDS[order]
+    turns = shards[np.flatnonzero(np.diff(shards, prepend=-1))]
+    assert sorted(turns) == list(range(40)), "each shard is read at once"
+    assert turns.tolist() != sorted(turns)
+    assert all(np.diff(order[shards == shard]).tolist() == [1] * ((shards == shard).sum() - 1) for shard in range(40))
+
+
+@pytest.mark.parametrize("buffer", [5, 10, 50])
+def test_no_more_than_the_buffer_waits(buffer):
+    reading, order = buffered_order(0, 3, SHARDS, 1), buffered_order(0, 3, SHARDS, buffer)
+    place = np.argsort(reading)[order]  # where in reading order the samples stand, in the order in which they come
+    waiting = [int((place[turn:] <= place[: turn + 1].max()).sum()) for turn in range(133)]
+    assert max(waiting) <= buffer + 1
+    assert np.abs(place - np.arange(133)).max() <= buffer
+    assert np.abs(place - np.arange(133)).mean() > buffer / 8, "it does shuffle"
+
+
+@pytest.mark.parametrize("buffer", [None, 20])
+@pytest.mark.parametrize("world", [1, 2, 3, 7])
+def test_processes_draw_every_sample_once_in_every_epoch(buffer, world):
+    parts = [np.arange(133), np.arange(200, 230)]
+    shards = [SHARDS, np.arange(30) // 4]
+    for epoch in range(3):
+        drawn = []
+        for rank in range(world):
+            order = Order(parts, None, 5, shards=shards, buffer=buffer, process=(rank, world))
+            drawn += order(order.size * epoch, order.size * (epoch + 1)).tolist()
+        assert sorted(drawn) == [*range(133), *range(200, 230)]
+
+
+def test_more_processes_than_samples_are_refused():
+    with pytest.raises(DataError, match="6 frames cannot be shared by 7 processes"):
+        Order([NEAR], None, 0, process=(0, 7))

@@ -20,7 +20,8 @@ from vla_train.models.policy import Policy
 from vla_train.processor import Processor
 from vla_train.spec import Spec, Stage
 
-OF_THE_MIX = ("batch_size", "history", "chunk")  # keys that the parts of a mix share
+CACHE = "cache_gb"
+OF_THE_MIX = ("batch_size", "history", "chunk", CACHE)  # keys that the parts of a mix share
 
 
 def part_of(config: Config, name: str) -> Config:
@@ -31,13 +32,14 @@ def part_of(config: Config, name: str) -> Config:
     part = mix.get(name) or next(iter(mix.values()))  # a mix of one is known without a name
     node = configuration.load_choice("dataset", part["format"])
     node |= {"validation": config["dataset"]["validation"]} | {key: part[key] for key in part if key in node}
-    node |= {key: config["dataset"][key] for key in OF_THE_MIX}
+    node |= {key: config["dataset"][key] for key in OF_THE_MIX if key in config["dataset"]}
     return config | {"dataset": node, "choices": config["choices"] | {"dataset": part["format"]}}
 
 
 def make_data(config: Config) -> RecordedData:
     """The run's ``dataset``: what finds, makes and opens its demonstrations."""
-    return make(config["dataset"], "dataset")  # type: ignore[no-any-return]
+    node = {key: value for key, value in config["dataset"].items() if key != CACHE}  # how it is loaded is no matter of the data
+    return make(node, "dataset")  # type: ignore[no-any-return]
 
 
 def open_demonstrations(config: Config, stage: Stage) -> Reader:
@@ -88,7 +90,8 @@ def open_dataset(config: Config, reader: Reader, processor: Processor, name: str
     ours = reader.folder.is_dir() and output.resolve() in reader.folder.resolve().parents and os.access(reader.folder, os.W_OK)
     cache = None if ours else output / "caches" / reader.metadata.fingerprint[:12]
     chosen = {key: config["dataset"][key] for key in keys} | {"held_out": config["dataset"].get("held_out")}
-    return DemonstrationDataset(reader, processor, cache=cache, domain=domain, **chosen)
+    loading = {CACHE: config["dataset"].get(CACHE), "buffer": config.get("source", {}).get("shuffle")}
+    return DemonstrationDataset(reader, processor, cache=cache, domain=domain, **chosen, **loading)
 
 
 def _domain(domains: Sequence[str], name: str) -> int:

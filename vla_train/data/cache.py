@@ -6,6 +6,7 @@ A cache is a folder named by what it was made from (dataset fingerprint, the Pro
 """
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -30,10 +31,7 @@ SECONDS_BETWEEN_TRIES = 0.2
 
 def open_cache(folder: Path, reader: Reader, processor: Processor) -> dict[str, np.ndarray]:
     """For each camera a read-only memory map, uint8 [n, y, x, c]; built first if it is not there. {} without cameras."""
-    shapes = {
-        name: (reader.metadata.num_frames, image.height, image.width, image.channels)
-        for name, image in processor.image_specs.items()
-    }
+    shapes = _shapes(reader, processor)
     if not shapes:
         return {}
     key = hashlib.sha256(f"{VERSION} {reader.metadata.fingerprint} {processor.cache_key}".encode()).hexdigest()[:16]
@@ -50,6 +48,16 @@ def open_cache(folder: Path, reader: Reader, processor: Processor) -> dict[str, 
                 f"{sum(map(np.prod, shapes.values())) / 1e9:.1f} GB there; free space, or give a folder that can be written"
             ) from error
     return {camera: np.asarray(open_memmap(_file(home, camera), mode="r")) for camera in shapes}
+
+
+def cache_bytes(reader: Reader, processor: Processor) -> int:
+    """How much room the cache takes, or would take."""
+    return sum(math.prod(shape) for shape in _shapes(reader, processor).values())
+
+
+def _shapes(reader: Reader, processor: Processor) -> dict[str, tuple[int, ...]]:
+    frames = reader.metadata.num_frames
+    return {name: (frames, image.height, image.width, image.channels) for name, image in processor.image_specs.items()}
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         lengths=[len(demo) for demo in demos],
         said=[text_of(row, "language_command", where) for row, where in zip(rows, places, strict=True)],
         read=lambda names: {name: columns[name] for name in names},
-        show=lambda name, image: frames_of(cameras[name], image),
+        show=lambda name, image, rows: frames_of(cameras[name], image, rows),
         files=[*files, *sorted({picture for pictures in cameras.values() for picture in pictures})],
         rate=rate_of(times, path, sources),
         sources=sources,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vla_train.data.augmentation.batch import Augment, Batch
-from vla_train.data.cache import open_cache
+from vla_train.data.frames import open_frames
 from vla_train.data.reader import Reader, open_reader
 from vla_train.data.split import split_episodes
 from vla_train.data.statistics import feature_statistics
@@ -23,8 +23,8 @@ class DemonstrationDataset:
 
     ``source`` is its folder, or its reader where that is open already: opening hashes every file. ``validation`` is the share
     of episodes that is held out, chosen by ``seed``; ``held_out`` names them instead. Decoded frames are kept under ``cache``
-    (the folder's own ``cache/`` by default). ``domain`` is which of the Spec's domains it is. DataError if the folder holds no
-    sound dataset or not the Processor's cameras.
+    (the folder's own ``cache/`` by default), unless they take more than ``cache_gb``: see ``open_frames``. ``domain`` is which
+    of the Spec's domains it is. DataError if the folder holds no sound dataset or not the Processor's cameras.
     """
 
     def __init__(
@@ -38,6 +38,8 @@ class DemonstrationDataset:
         held_out: Sequence[int] | None = None,
         seed: int = 0,
         cache: Path | None = None,
+        cache_gb: float | None = None,
+        buffer: int | None = None,
         domain: int = 0,
     ):
         reader = open_reader(source) if isinstance(source, Path) else source
@@ -55,11 +57,19 @@ class DemonstrationDataset:
         self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames
         self.episodes = split_episodes(self.num_episodes, validation, seed, held_out)
         self._columns = reader.columns()
-        self._windows = Windows.from_starts(self._columns.starts)
+        self._windows = Windows(self._columns.starts)
         self._tokens, self._token_mask = processor.tokenize(self._columns.texts)
         self._task = self._tasks(metadata.tasks)
-        self._domain = np.full(self.num_frames, domain, dtype=np.int64)
-        self._frames = open_cache(cache or folder / "cache", reader, processor)
+        self._domain = np.full(self.num_episodes, domain, dtype=np.int64)
+        self._frames = open_frames(
+            cache or folder / "cache",
+            reader,
+            processor,
+            self._columns.starts,
+            cache_gb=cache_gb,
+            buffer=buffer,
+            ordered=self.episodes["train"],
+        )
 
     @property
     def has_rewards(self) -> bool:
@@ -108,7 +118,7 @@ class DemonstrationDataset:
         LeRobot keeps no observation after the last action, so where an episode was cut short there is nothing to bootstrap from.
         """
         rows, _ = self._windows.horizon(self.frames(split), self.chunk + 1)
-        known = (self._windows.end[rows[:, 0]] - rows[:, 0] > self.chunk) | self._terminated[rows[:, -1]]
+        known = (self._windows.end(rows[:, 0]) - rows[:, 0] > self.chunk) | self._terminated[rows[:, -1]]
         kept: np.ndarray = rows[known, 0]
         return kept
 
@@ -144,9 +154,9 @@ class DemonstrationDataset:
         steps = valid.sum(axis=1)
         powers = (discount ** np.arange(self.chunk)).astype(np.float32)
         last = rows[:, -1]
-        following = np.minimum(indices + steps, self._windows.end[indices] - 1)
+        following = np.minimum(indices + steps, self._windows.end(indices) - 1)
         terminated = self._terminated[last]
-        cut = (last == self._windows.end[indices] - 1) & ~terminated
+        cut = (last == self._windows.end(indices) - 1) & ~terminated
         (observation, next_observation), action = self._decisions([indices, following], rows, augment)
         return Transition(
             observation=observation,
@@ -170,20 +180,20 @@ class DemonstrationDataset:
         tokens = [(self._tokens[text], self._token_mask[text]) for text in texts]
         if augment is not None:
             words = [[clean(self._columns.texts[number]) for number in text.tolist()] for text in texts]
-            episode = np.searchsorted(self._columns.starts, frames[0], side="right") - 1
-            augment(Batch(images, state, action, words, episode))
+            augment(Batch(images, state, action, words, self._windows.episode(frames[0])))
             tokens = [self.processor.tokenize(told) for told in words]
         found = []
         for number, (indices, (_, present)) in enumerate(zip(frames, windows, strict=True)):
             part = slice(number * self.history, (number + 1) * self.history)
             shown = {camera: pictures[:, part] for camera, pictures in images.items()}
-            whose = {"task": self._task[indices], "domain": self._domain[indices]}
+            episode = self._windows.episode(indices)
+            whose = {"task": self._task[episode], "domain": self._domain[episode]}
             found.append(self.processor.observation(shown, *tokens[number], state[:, part], present, **whose))
         return found, torch.from_numpy(action)
 
     def _images(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """The pictures of windows [b, k], uint8 [b, k, y, x, c] for each camera."""
-        return {camera: _take(frames, rows) for camera, frames in self._frames.items()}
+        return self._frames.take(rows)
 
     def _in_split(self, split: str) -> np.ndarray:
         if split not in self.episodes:
@@ -193,9 +203,9 @@ class DemonstrationDataset:
         return np.repeat(chosen, np.diff(self._columns.starts))
 
     def _tasks(self, tasks: list[str]) -> np.ndarray:
-        """int64 [n]: the place of each frame's kind of task in spec.tasks; 0 where the Spec names none."""
+        """int64 [e]: the place of each episode's kind of task in spec.tasks; 0 where the Spec names none."""
         places = {task: place for place, task in enumerate(self.spec.tasks)}
-        return np.repeat(np.array([places.get(task, 0) for task in tasks], dtype=np.int64), np.diff(self._columns.starts))
+        return np.array([places.get(task, 0) for task in tasks], dtype=np.int64)
 
     @property
     def _reward(self) -> np.ndarray:
@@ -213,8 +223,3 @@ class DemonstrationDataset:
 def _of_every_number(valid: np.ndarray, action: torch.Tensor) -> torch.Tensor:
     """bool [b, h] for each number of the actions [b, h, a]."""
     return torch.from_numpy(valid)[..., None].expand(action.shape).contiguous()
-
-
-def _take(frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Frames [n, y, x, c] at rows [b, k] as [b, k, y, x, c]: one copy, in runs of whole frames."""
-    return frames.reshape(len(frames), -1).take(rows.ravel(), axis=0).reshape(*rows.shape, *frames.shape[1:])

@@ -20,6 +20,7 @@ from vla_train.data.hdf5_nodes import attribute, child, count, group, has, opene
 from vla_train.data.lerobot_layout import Feature
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.plain_table import PlainTable, camera
+from vla_train.data.windows import runs
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
@@ -182,16 +183,21 @@ def _read(
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-def _show(demos: Sequence[Demo], places: Mapping[str, tuple[str, ...]], name: str, image: ImageSpec) -> Iterator[np.ndarray]:
+def _show(
+    demos: Sequence[Demo], places: Mapping[str, tuple[str, ...]], name: str, image: ImageSpec, rows: np.ndarray
+) -> Iterator[np.ndarray]:
     wanted = (image.height, image.width, image.channels)
-    for demo, holder in _groups(demos):
+    ends = np.cumsum([demo.length for demo in demos])
+    numbers, first = np.unique(np.searchsorted(ends, rows, side="right"), return_index=True)
+    asked = np.split(rows, first[1:])
+    for (demo, holder), end, own in zip(_groups([demos[number] for number in numbers]), ends[numbers], asked, strict=True):
         fitting = [(demo.length, *wanted), *([(demo.length, *wanted[:2])] if image.channels == 1 else [])]
         node = _node(holder, demo, places[name], fitting)
         if node.dtype != np.uint8 and image.kind != "depth":
             raise DataError(f"{demo.file}, data/{demo.name}: {name} holds {node.dtype}, where pictures are uint8; leave it out")
-        for first in range(0, demo.length, BLOCK):
+        for run in runs(own - (end - demo.length), BLOCK):
             with reading(demo.file):
-                block = node[first : first + BLOCK]
+                block = node[run]
             yield from block.reshape(-1, *wanted)
 
 

@@ -49,7 +49,7 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         lengths=lengths,
         said=[text_of(row, "instruction", where) for row, where in zip(rows, places, strict=True)],
         read=lambda names: dict.fromkeys(names, action),
-        show=lambda _, image: frames_of(files, image),
+        show=lambda _, image, rows: frames_of(files, image, rows),
         files=[path / FILE, *sorted(set(files))],
         rate=rate_of(times, path, sources),
         sources=sources,

@@ -1,7 +1,9 @@
 """A LeRobotDataset as a table, whichever version laid out its files; nothing that info.json says is taken on trust."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from vla_train.data.lerobot_info import spec_of
 from vla_train.data.parquet_tables import ParquetTables, SizesDiffer
 from vla_train.data.records import content_fingerprint, damaged, episode_starts, place, require_finite
 from vla_train.data.table import Entry
+from vla_train.data.video_access import ClipAccess
 from vla_train.data.videos import Clip, decode_clips
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
@@ -48,6 +51,8 @@ class LeRobotTable:
         self.noted = spec_of(parts.info, folder)
         self.texts, self.episodes = parts.texts, parts.episodes
         self.instructions = self._instructions(parts)
+        self._access: dict[str, ClipAccess] = {}
+        self._lock = threading.Lock()
 
     def fingerprint(self) -> str:
         return content_fingerprint(self.path)
@@ -111,31 +116,43 @@ class LeRobotTable:
                 raise self._error(f"the timestamps of episode {episode} go back after step {back[0]}")
         return times
 
-    def pictures(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
+    def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         if self.features[name]["dtype"] == "image":
-            return self._decoded(name, image)
+            return self._decoded(name, image, rows)
+        if rows is not None:
+            return self._random(name, image).frames(rows)
         clips = self._parts.clips(name)
         assert clips is not None, "only cameras with files are kept"
         return decode_clips(clips, self.times(), image, name.rpartition(".")[2])
+
+    def _random(self, name: str, image: ImageSpec) -> ClipAccess:
+        """The camera's videos, kept open from one question to the next."""
+        with self._lock:
+            if name not in self._access:
+                clips = self._parts.clips(name)
+                assert clips is not None, "only cameras with files are kept"
+                self._access[name] = ClipAccess(clips, self.times(), self.starts, image, name.rpartition(".")[2])
+            return self._access[name]
 
     def clips(self, name: str) -> list[Clip] | None:
         """Where a camera's videos lie, one an episode."""
         return self._parts.clips(name)
 
-    def _decoded(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
-        row = 0
-        for batch in self._tables.batches([name], 64):
-            column = batch.column(name)
+    def _decoded(self, name: str, image: ImageSpec, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+        columns = (
+            (batch.column(name) for batch in self._tables.batches([name], 64)) if rows is None else self._tables.at(name, rows)
+        )
+        number = count() if rows is None else iter(rows.tolist())
+        for column in columns:
             if not pa.types.is_struct(column.type) or column.type.get_field_index("bytes") < 0:
                 raise self._error(f"column {name!r} holds {column.type}, not images as bytes")
-            for data in column.field("bytes"):
+            for data, row in zip(column.field("bytes"), number, strict=False):
                 try:
                     frame = decode(np.frombuffer(data.as_py() or b"", dtype=np.uint8), image)
                 except ValueError as error:
                     camera, where = name.rpartition(".")[2], place(row, self.starts)
                     raise self._error(f"camera {camera!r} cannot be read at {where}: {error}") from None
                 yield frame
-                row += 1
 
     def _instructions(self, parts: Parts) -> list[str]:
         """One an episode: its first."""

@@ -117,7 +117,7 @@ class Mixture(DemonstrationDataset):
             for split in first.episodes
         }
         self._columns = _joined([part._columns for part in every])
-        self._windows = Windows.from_starts(self._columns.starts)
+        self._windows = Windows(self._columns.starts)
         self._tokens = np.concatenate([part._tokens for part in every])
         self._token_mask = np.concatenate([part._token_mask for part in every])
         self._task = np.concatenate([self._renumbered(part) for part in every])
@@ -133,7 +133,7 @@ class Mixture(DemonstrationDataset):
         return joined({name: self.parts[name] for name in names[: names.index(part) + 1]}) if part in names[:-1] else self
 
     def _renumbered(self, part: DemonstrationDataset) -> np.ndarray:
-        """int64 [n]: a part's kinds of task, as the common Spec numbers them."""
+        """int64 [e]: a part's kinds of task, as the common Spec numbers them."""
         places = [self.spec.tasks.index(task) for task in part.spec.tasks] or [0]
         numbers: np.ndarray = np.array(places, dtype=np.int64)[part._task]
         return numbers

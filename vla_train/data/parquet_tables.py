@@ -1,6 +1,7 @@
 """Parquet files read as one table, column by column, with checks. Shared by the readers of LeRobot formats."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vla_train.errors import DataError
+
+ROW_GROUPS_KEPT = 4  # of pictures that are asked for here and there
 
 
 class SizesDiffer(DataError):  # noqa: N818 - says what is wrong, as the other errors do
@@ -32,6 +35,7 @@ class ParquetTables:
         self.lengths = [length for length, _ in footers]
         self.num_rows = sum(self.lengths)
         self.names: set[str] = set.intersection(*(names for _, names in footers))
+        self._row_group = lru_cache(ROW_GROUPS_KEPT)(_row_group)
 
     @classmethod
     def matching(cls, folder: Path, pattern: str, count: int | None = None) -> "ParquetTables":
@@ -73,6 +77,19 @@ class ParquetTables:
                 except (pa.ArrowException, OSError) as error:
                     raise _unreadable(path, error) from None
 
+    def at(self, name: str, rows: np.ndarray) -> Iterator[pa.Array]:
+        """A column at rows int64 [m] in ascending order, in parts. Whole row groups are read; the last few are kept."""
+        ends = np.cumsum(self.lengths)
+        for file, own in _shared_out(ends, rows):
+            own = own - (int(ends[file]) - self.lengths[file])
+            path = self.files[file]
+            with _opened(path) as opened:
+                groups = [opened.metadata.row_group(index).num_rows for index in range(opened.metadata.num_row_groups)]
+            bounds = np.cumsum(groups)
+            for group, wanted in _shared_out(bounds, own):
+                column = self._row_group(path, group, name)
+                yield column.take(pa.array(wanted - (int(bounds[group]) - groups[group]))).combine_chunks()
+
     def _matrix(self, column: pa.ChunkedArray, size: int, name: str, path: Path) -> np.ndarray:
         kind = column.type
         is_list = _is_list(kind)
@@ -96,6 +113,20 @@ class ParquetTables:
             lengths = pc.list_value_length(column) if _is_list(column.type) else pc.cast(pc.is_valid(column), pa.int64())
             parts.append(np.asarray(pc.fill_null(lengths, 0).to_numpy(), dtype=np.int64))
         return np.concatenate(parts)
+
+
+def _shared_out(ends: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Ascending rows by the part that they are of, where part i ends at ``ends[i]``."""
+    parts, first = np.unique(np.searchsorted(ends, rows, side="right"), return_index=True)
+    yield from zip(parts.tolist(), np.split(rows, first[1:]), strict=True)
+
+
+def _row_group(path: Path, group: int, name: str) -> pa.ChunkedArray:
+    with _opened(path) as file:
+        try:
+            return file.read_row_group(group, columns=[name], use_threads=False)[name]
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(path, error) from None
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -35,9 +35,9 @@ def camera_of(path: Path, *, depth: bool = False) -> Feature:
         raise DataError(f"{path} cannot be read: {error}; fetch or make it again") from None
 
 
-def frames_of(paths: Sequence[Path], image: ImageSpec) -> Iterator[np.ndarray]:
-    """The pictures in order. DataError names the file of one that is another, or none."""
-    for path in paths:
+def frames_of(paths: Sequence[Path], image: ImageSpec, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """The pictures at these places. DataError names the file of one that is another, or none."""
+    for path in (paths[row] for row in rows.tolist()):
         try:
             yield decode(_bytes(path), image)
         except ValueError as error:

@@ -21,15 +21,15 @@ LONGEST_STEP = 10.0  # seconds: steps that seem longer were timed in millisecond
 
 @dataclass
 class PlainTable:
-    """``read(names)`` gives columns [n, size], ``show(camera, image)`` its frames. ``said`` is the text of every frame or, where
-    there are as many as episodes, of every episode; ``files`` are those whose content is the dataset."""
+    """``read(names)`` gives columns [n, size], ``show(camera, image, rows)`` a camera's frames at rows in ascending order. ``said``
+    is the text of every frame or, where there are as many as episodes, of every one; the content of ``files`` is the dataset."""
 
     path: Path
     features: Mapping[str, Feature]
     lengths: Sequence[int]
     said: Sequence[str]
     read: Callable[[Sequence[str]], dict[str, np.ndarray]]
-    show: Callable[[str, ImageSpec], Iterator[np.ndarray]]
+    show: Callable[[str, ImageSpec, np.ndarray], Iterator[np.ndarray]]
     files: Sequence[Path]
     rate: float = RATE
     sources: Sequence[str] = ()  # where each episode lies, for messages
@@ -74,8 +74,8 @@ class PlainTable:
     def check(self) -> None:
         """All has been compared when it was opened."""
 
-    def pictures(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
-        return self.show(name, image)
+    def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        return self.show(name, image, np.arange(self.starts[-1]) if rows is None else rows)
 
 
 def column(values: np.ndarray) -> Feature:

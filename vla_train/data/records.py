@@ -56,6 +56,18 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class RandomReader(Reader, Protocol):
+    """One that also gives chosen frames: those of data that are too many for a frame cache are then decoded as they are drawn."""
+
+    def frames_at(self, cameras: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The decoded frames at rows, int64 [m] in ascending order: uint8 [m, y, x, c] for each camera.
+
+        Threads may ask at once.
+        """
+        ...
+
+
+@runtime_checkable
 class RecordedData(Protocol):
     """What the class of a ``dataset`` config can do: find (or make) the data, and open it.
 

@@ -54,6 +54,9 @@ class Table(Protocol):
         """Compare what is declared of rows and times with what is there."""
         ...
 
-    def pictures(self, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
-        """A camera's frames in order, [y, x, c]: uint8, or whatever a depth map was recorded in. One array may serve for all."""
+    def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """A camera's frames in order, [y, x, c]: uint8, or whatever a depth map was recorded in. One array may serve for all.
+
+        ``rows``, int64 [m] in ascending order: only these; threads may ask at once.
+        """
         ...

@@ -85,9 +85,7 @@ class TableReader:
 
         DataError names camera, episode and step of a broken one.
         """
-        if unknown := [camera for camera in cameras if camera not in self._cameras]:
-            raise self._error(f"there is no camera {unknown[0]!r} with files (there are {sorted(self._cameras)})")
-        images = {camera: self.metadata.spec.images[camera] for camera in cameras}
+        images = self._chosen(cameras)
         size = sum(image.height * image.width * image.channels for image in images.values())
         block = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // size))
         pictures = {camera: self._pictures(camera, image) for camera, image in images.items()}
@@ -95,8 +93,22 @@ class TableReader:
             count = min(block, self.metadata.num_frames - first)
             yield {camera: _stacked(pictures[camera], image, count) for camera, image in images.items()}
 
-    def _pictures(self, camera: str, image: ImageSpec) -> Iterator[np.ndarray]:
-        frames = self.table.pictures(self._stored[self._cameras[camera]], image)
+    def frames_at(self, cameras: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The frames at rows, int64 [m] in ascending order, uint8 [m, y, x, c]: the same as those that ``frames`` gives."""
+        found = {}
+        for camera, image in self._chosen(cameras).items():
+            found[camera] = _stacked(self._pictures(camera, image, rows), image, len(rows))
+            if len(found[camera]) != len(rows):
+                raise self._error(f"camera {camera!r} has only {len(found[camera])} of the {len(rows)} frames from {rows[0]} on")
+        return found
+
+    def _chosen(self, cameras: Sequence[str]) -> dict[str, ImageSpec]:
+        if unknown := [camera for camera in cameras if camera not in self._cameras]:
+            raise self._error(f"there is no camera {unknown[0]!r} with files (there are {sorted(self._cameras)})")
+        return {camera: self.metadata.spec.images[camera] for camera in cameras}
+
+    def _pictures(self, camera: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        frames = self.table.pictures(self._stored[self._cameras[camera]], image, rows)
         if image.kind != "depth":
             return frames
         return (to_bytes(frame, self._choice.depth_range, camera, self.folder) for frame in frames)

@@ -18,6 +18,7 @@ from vla_train.data.choice import Choice
 from vla_train.data.lerobot_layout import Feature
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.plain_table import RATE, PlainTable, camera
+from vla_train.data.windows import runs
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
@@ -110,10 +111,9 @@ def _read(file: Path, features: Mapping[str, Feature], names: list[str]) -> dict
     return {name: _array(file, stored.get(name, name)).reshape(-1, features[name]["shape"][0]) for name in names}
 
 
-def _show(file: Path, name: str, image: ImageSpec) -> Iterator[np.ndarray]:
-    frames = _shapes(file)[name][1][0]
-    for first in range(0, frames, BLOCK):
-        block = _array(file, name, slice(first, min(first + BLOCK, frames)))
+def _show(file: Path, name: str, image: ImageSpec, rows: np.ndarray) -> Iterator[np.ndarray]:
+    for run in runs(rows, BLOCK):
+        block = _array(file, name, run)
         if block.dtype != np.uint8 and image.kind != "depth":
             raise DataError(f"{file}: {name} is {block.dtype}, where pictures are uint8; convert it again")
         yield from block

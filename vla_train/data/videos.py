@@ -4,9 +4,10 @@ A frame belongs to a time if it is the nearest and lies within ``TOLERANCE`` of 
 number: a file may hold many episodes, begin late, or have frames of unequal length.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -50,14 +51,15 @@ def decode_clips(clips: Sequence[Clip], times: Sequence[np.ndarray], image: Imag
         raise DataError(f"camera {camera!r} declares {image.channels} channels; videos of 1 or 3 are read: mend meta/info.json")
     video = None
     for episode, (clip, seconds) in enumerate(zip(clips, times, strict=True)):
-        wanted = clip.start + seconds.astype(np.float64)
+        wanted, tolerance = moments(clip, seconds)
         if video is None or video.path != clip.path or wanted[0] < video.time - TOLERANCE:
-            video = _Video(clip.path, image)
-        rounding = np.spacing(np.abs(seconds.astype(np.float32)))  # timestamps are stored as float32
+            if video is not None:
+                video.close()
+            video = Video(clip.path, image)
         for step, time in enumerate(wanted):
             try:
-                yield video.at(float(time), TOLERANCE + float(rounding[step]))
-            except _UnfitError as error:
+                yield video.at(float(time), float(tolerance[step]))
+            except UnfitError as error:
                 where = f"camera {camera!r}, episode {episode}: {clip.path}"
                 if error.cut_short:
                     what = f"holds {step} of its {len(wanted)} frames ({error})"
@@ -67,17 +69,26 @@ def decode_clips(clips: Sequence[Clip], times: Sequence[np.ndarray], image: Imag
                 raise DataError(f"{where}, step {step}: {error}: give a video that fits meta/info.json and the data") from None
 
 
-class _UnfitError(Exception):
+def moments(clip: Clip, seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """When the frames of a clip are shown in its file, float64 [t], and how far from that they may lie."""
+    rounding = np.spacing(np.abs(seconds.astype(np.float32)))  # timestamps are stored as float32
+    return clip.start + seconds.astype(np.float64), TOLERANCE + rounding.astype(np.float64)
+
+
+class UnfitError(Exception):
+    """A video does not have what the dataset says."""
+
     def __init__(self, message: str, *, cut_short: bool = False):
         super().__init__(message)
         self.cut_short = cut_short
 
 
-class _Video:
-    """One file, read forwards."""
+class Video:
+    """One file, read forwards, by as many ``threads`` as FFmpeg likes (AUTO) or the one that asks (NONE)."""
 
-    def __init__(self, path: Path, image: ImageSpec):
-        self.path, self._image = path, image
+    def __init__(self, path: Path, image: ImageSpec, threads: str = "AUTO"):
+        self.path, self._image, self._threads = path, image, threads
+        self._container: Any = None
         self.time = -np.inf  # of the current frame
         self._frame: av.VideoFrame | None = None
         self._frames = self._decode()
@@ -89,36 +100,49 @@ class _Video:
             self._advance()
             if self.time > time + tolerance:
                 nearest = min((before, self.time), key=lambda other: abs(other - time))
-                raise _UnfitError(f"it has no frame at {time:.4f} s (the nearest is at {nearest:.4f} s)")
+                raise UnfitError(f"it has no frame at {time:.4f} s (the nearest is at {nearest:.4f} s)")
         if self._frame is None or self.time > time + tolerance:
-            raise _UnfitError(f"it has no frame at {time:.4f} s (the nearest is at {self.time:.4f} s)")
+            raise UnfitError(f"it has no frame at {time:.4f} s (the nearest is at {self.time:.4f} s)")
         return self._pixels(self._frame)
 
     def _advance(self) -> None:
         try:
             self._frame = next(self._frames)
         except StopIteration:
-            raise _UnfitError("the video ends there", cut_short=True) from None
+            raise UnfitError("the video ends there", cut_short=True) from None
         except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # the last: from names inside a damaged file
-            raise _UnfitError(getattr(error, "strerror", None) or str(error), cut_short=True) from None
+            raise UnfitError(getattr(error, "strerror", None) or str(error), cut_short=True) from None
         self.time = float(self._frame.time)
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
-        # The container is named, not guessed: a playlist under the name of a video could make FFmpeg open other files.
-        with av.open(str(self.path.absolute()), format="mp4") as container:
-            if not container.streams.video:
-                raise _UnfitError("it has no picture stream", cut_short=True)
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                if frame.time is not None:
-                    yield frame
+    def _decode(self) -> Generator[av.VideoFrame, None, None]:
+        if self._container is None:
+            # The format is named, not guessed: a playlist under the name of a video could make FFmpeg open other files.
+            self._container = av.open(str(self.path.absolute()), format="mp4")
+            if not self._container.streams.video:
+                raise UnfitError("it has no picture stream", cut_short=True)
+            self._container.streams.video[0].thread_type = self._threads
+        for frame in self._container.decode(self._container.streams.video[0]):
+            if frame.time is not None:
+                yield frame
+
+    def seek(self, time: float) -> None:
+        """Go to a frame that stands alone, at ``time`` or before it (or to the first there is)."""
+        if self._container is None:
+            next(self._decode(), None)  # opened by that
+        stream = self._container.streams.video[0]
+        self._container.seek(round(max(time, 0.0) / stream.time_base), stream=stream)
+        self.time, self._frame, self._frames = -np.inf, None, self._decode()
+
+    def close(self) -> None:
+        """Give up the file and what was decoded of it, now rather than when the interpreter next looks for cycles."""
+        self._frames.close()
+        self._frame = None
+        if self._container is not None:
+            self._container.close()
 
     def _pixels(self, frame: av.VideoFrame) -> np.ndarray:
         image = self._image
         if (frame.height, frame.width) != (image.height, image.width):
-            raise _UnfitError(
-                f"its pictures are {frame.height} x {frame.width}, where {image.height} x {image.width} is declared"
-            )
+            raise UnfitError(f"its pictures are {frame.height} x {frame.width}, where {image.height} x {image.width} is declared")
         pixels = frame.to_ndarray(format=_FORMATS[image.channels])
         return pixels.reshape(image.height, image.width, image.channels)

@@ -1,5 +1,6 @@
 """Which rows make up the windows around a frame. Pure index arithmetic on whole batches; n frames, b samples."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,16 +8,24 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Windows:
-    """``first`` and ``end`` (exclusive) of the episode of every frame, int64 [n]. All indices given and returned are rows."""
+    """``starts``, int64 [e + 1]: where each episode begins and the last one ends. All indices given and returned are rows."""
 
-    first: np.ndarray
-    end: np.ndarray
+    starts: np.ndarray
 
-    @classmethod
-    def from_starts(cls, starts: np.ndarray) -> "Windows":
-        """From int64 [e + 1], where each episode begins and the last one ends."""
-        lengths = np.diff(starts)
-        return cls(first=np.repeat(starts[:-1], lengths), end=np.repeat(starts[1:], lengths))
+    def episode(self, rows: np.ndarray) -> np.ndarray:
+        """The number of each row's episode, int64 of the same shape."""
+        found: np.ndarray = np.searchsorted(self.starts, rows, side="right") - 1
+        return found
+
+    def first(self, rows: np.ndarray) -> np.ndarray:
+        """Where the episode of each row begins."""
+        begins: np.ndarray = self.starts[self.episode(rows)]
+        return begins
+
+    def end(self, rows: np.ndarray) -> np.ndarray:
+        """Where the episode of each row ends (exclusive)."""
+        ends: np.ndarray = self.starts[self.episode(rows) + 1]
+        return ends
 
     def history(self, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
         """The last ``size`` rows up to and with each one, oldest first [b, k], and which of them had begun, bool [b, k].
@@ -24,7 +33,7 @@ class Windows:
         Before the episode began its first row stands in.
         """
         window = rows[:, None] + np.arange(1 - size, 1)
-        first = self.first[rows, None]
+        first = self.first(rows)[:, None]
         return np.maximum(window, first), window >= first
 
     def horizon(self, rows: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -33,5 +42,13 @@ class Windows:
         Past the end of the episode its last row stands in.
         """
         window = rows[:, None] + np.arange(size)
-        end = self.end[rows, None]
+        end = self.end(rows)[:, None]
         return np.minimum(window, end - 1), window < end
+
+
+def runs(rows: np.ndarray, longest: int) -> Iterator[slice]:
+    """Ascending rows, int64 [m], as slices of rows that follow on each other, at most ``longest`` in one."""
+    for part in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+        for first in range(0, len(part), longest):
+            last = min(first + longest, len(part)) - 1
+            yield slice(int(part[first]), int(part[last]) + 1)

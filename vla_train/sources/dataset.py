@@ -1,10 +1,10 @@
-"""Batches from recorded data, in an order that is a pure function of (seed, epoch), made ahead by a thread."""
+"""Batches from recorded data, in an order that is a pure function of (seed, epoch), made ahead by threads."""
 
 import functools
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -23,10 +23,13 @@ class DatasetSource:
 
     The epochs of an ``Order`` stand one behind the other in one stream, and batch n is its samples n * batch_size to
     (n + 1) * batch_size. So every batch is full, every frame comes once an epoch (without weights), and a dataset smaller than
-    a batch fills it with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread); it changes neither order
-    nor content. ``discount`` is for batches of Transition. ``augmentation`` changes every sample by numbers that follow from
-    (seed, epoch, place in the epoch), so that it is the same whatever the size of batches and wherever a run was resumed.
-    ``rare``: the share of the samples whose action does what it does in few of the frames (``sources.balance``); 0: as they come.
+    a batch fills it with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread) by ``workers`` threads
+    (decoders run outside of the interpreter's lock); that changes neither order nor content. ``shuffle``: how many samples wait
+    in a shuffle buffer, where episodes are to be read from front to back (None: an epoch is shuffled as a whole). ``process``
+    r of w draws its own share of every epoch. ``discount`` is for batches of Transition. ``augmentation`` changes every sample by
+    numbers that follow from (seed, epoch, place in the epoch), so that it is the same whatever the size of batches and wherever
+    a run was resumed. ``rare``: the share of the samples whose action does what it does in few of the frames
+    (``sources.balance``); 0: as they come.
     """
 
     collects = False  # no world is stepped
@@ -45,19 +48,27 @@ class DatasetSource:
         discount: float = 0.99,
         augmentation: Change | None = None,
         rare: float = 0.0,
+        workers: int = 1,
+        shuffle: int | None = None,
+        process: tuple[int, int] = (0, 1),
     ):
-        if batch_size < 1 or prefetch < 0:
-            raise ValueError(f"batch_size must be at least 1 and prefetch at least 0, not {batch_size} and {prefetch}")
+        if batch_size < 1 or prefetch < 0 or workers < 1:
+            raise ValueError(
+                f"batch_size must be at least 1, workers too, and prefetch at least 0, not {batch_size}, {workers}, {prefetch}"
+            )
         if issubclass(batch_type, Transition) and not dataset.has_rewards:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
         self._dataset, self._discount = dataset, discount
         if rare:
             indices, weights = balanced(indices, weights, dataset.actions, rare)
-        self._order, self._seed, self._augmentation = Order(indices, weights, seed), seed, augmentation
-        self._batch_size, self._prefetch = batch_size, prefetch
+        shards = [] if shuffle is None else [dataset.episode_of[frames] for frames in indices]
+        self._order = Order(indices, weights, seed, shards=shards, buffer=shuffle, process=process)
+        self._seed, self._augmentation = seed, augmentation
+        self._batch_size, self._prefetch, self._workers = batch_size, prefetch, workers
+        self._lock = threading.Lock()
         self._batch_type = Transition if issubclass(batch_type, Transition) else Demonstration  # what it has, whatever was asked
         self._batches = 0  # consumed; what was made ahead does not count
-        self._worker: _Prefetcher | None = None
+        self._ahead: _Ahead | None = None
 
     @property
     def batch_type(self) -> type[Demonstration]:
@@ -80,8 +91,8 @@ class DatasetSource:
         if self._prefetch == 0:
             batch = self._make(self._batches)
         else:
-            self._worker = self._worker or _Prefetcher(self._make, self._batches, self._prefetch)
-            batch = self._worker.take()
+            self._ahead = self._ahead or _Ahead(self._make, self._batches, self._prefetch, self._workers)
+            batch = self._ahead.take()
         self._batches += 1
         return batch
 
@@ -95,14 +106,15 @@ class DatasetSource:
         self._batches = state["batches"]
 
     def close(self) -> None:
-        """Stop the thread. The source can be used again: it goes on where it was."""
-        if self._worker is not None:
-            self._worker.close()
-            self._worker = None
+        """Stop the threads. The source can be used again: it goes on where it was."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def _make(self, batch: int) -> Demonstration:
         samples = np.arange(batch * self._batch_size, (batch + 1) * self._batch_size)
-        indices = self._order(int(samples[0]), int(samples[-1]) + 1)
+        with self._lock:
+            indices = self._order(int(samples[0]), int(samples[-1]) + 1)
         augment = None
         if self._augmentation is not None:
             key = counter_bits(samples, self._seed, 1)[:, 0].astype(np.int64)
@@ -112,37 +124,26 @@ class DatasetSource:
         return self._dataset.gather(indices, augment)
 
 
-class _Prefetcher:
-    """A thread that makes batches ``first``, ``first + 1``, ... and hands them over in that order, at most ``ahead`` early."""
+class _Ahead:
+    """Threads that make batches ``first``, ``first + 1``, ..., handed over in that order; at most ``ahead`` wait."""
 
-    def __init__(self, make: Callable[[int], Demonstration], first: int, ahead: int):
-        self._ready: queue.Queue[Demonstration | BaseException] = queue.Queue(maxsize=ahead)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(make, first), name="prefetch", daemon=True)
-        self._thread.start()
+    def __init__(self, make: Callable[[int], Demonstration], first: int, ahead: int, workers: int):
+        self._make, self._next = make, first
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="prefetch")
+        self._made: deque[Future[Demonstration]] = deque()
+        for _ in range(ahead + workers):  # every worker has one in hand besides
+            self._begin()
 
     def take(self) -> Demonstration:
-        """The next batch; what the thread died of is raised here."""
-        item = self._ready.get()
-        if isinstance(item, BaseException):
-            self._ready.put(item)  # whoever asks again is told again, instead of waiting for ever
-            raise item
-        return item
+        """The next batch; what making it failed with is raised here, and again to whoever asks again."""
+        batch = self._made[0].result()
+        self._made.popleft()
+        self._begin()
+        return batch
 
     def close(self) -> None:
-        self._stop.set()
-        while self._thread.is_alive():
-            with suppress(queue.Empty):  # a thread that waits for room must be let through
-                self._ready.get(timeout=0.05)
-        self._thread.join()
+        self._pool.shutdown(cancel_futures=True)
 
-    def _run(self, make: Callable[[int], Demonstration], batch: int) -> None:
-        while not self._stop.is_set():
-            try:
-                item: Demonstration | BaseException = make(batch)
-            except BaseException as error:
-                item = error
-            self._ready.put(item)
-            if isinstance(item, BaseException):
-                return
-            batch += 1
+    def _begin(self) -> None:
+        self._made.append(self._pool.submit(self._make, self._next))
+        self._next += 1
