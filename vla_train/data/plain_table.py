@@ -21,8 +21,11 @@ LONGEST_STEP = 10.0  # seconds: steps that seem longer were timed in millisecond
 
 @dataclass
 class PlainTable:
-    """``read(names)`` gives columns [n, size], ``show(camera, image, rows)`` a camera's frames at rows in ascending order. ``said``
-    is the text of every frame or, where there are as many as episodes, of every one; the content of ``files`` is the dataset."""
+    """``read(names)`` gives columns [n, size], ``show(camera, image, rows)`` frames of a camera at rows in ascending order.
+
+    ``said`` is the text of every frame or, where there are as many as episodes, of every episode; ``files`` are those whose
+    content is the dataset.
+    """
 
     path: Path
     features: Mapping[str, Feature]
