@@ -19,10 +19,11 @@ ROWS = Rows("learning.jsonl")
 SHOWN = ("success", "swapped/success", "foreign/success", "empty/success", "first_touched", "chance/success", "random/success")
 
 
-def measure(experiment: str, seed: int, episodes: int) -> dict[str, Any]:
+def measure(experiment: str, seed: int, episodes: int, conditions: str | None) -> dict[str, Any]:
     run, length = train(f"experiment={experiment}", f"seed={seed}")
     report = ROOT / "outputs" / "benchmarks" / f"{experiment}-{seed}"
-    command("vla-eval", f"checkpoint={run}", f"episodes={episodes}", f"output={report}")
+    chosen = [f"conditions={conditions}"] if conditions else []
+    command("vla-eval", f"checkpoint={run}", f"episodes={episodes}", *chosen, f"output={report}")
     metrics = json.loads((report / "report.json").read_text())["metrics"]
     return length | {"episodes": episodes, "metrics": metrics}
 
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", help="names of files in configs/experiment")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--episodes", type=int, default=512)
+    parser.add_argument("--conditions", help="of vla-eval, as in [plain,swapped]; for worlds that are slow to step")
     parser.add_argument("--table", action="store_true", help="print the table of the rows that stand, and stop")
     arguments = parser.parse_args()
     for seed in arguments.seeds if not arguments.table else []:
@@ -66,7 +68,7 @@ def main() -> None:
                 "commit": commit(),
                 "seed": seed,
             }
-            ROWS.add(key, functools.partial(measure, experiment, seed, arguments.episodes))
+            ROWS.add(key, functools.partial(measure, experiment, seed, arguments.episodes, arguments.conditions))
     print(table())
 
 

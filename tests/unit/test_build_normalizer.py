@@ -1,11 +1,16 @@
 """The units of a policy are those that ``normalization`` says, column by column of real data."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from tests.fakes import WalkingPolicy
-from tests.toy_dataset import open_toy, write_toy
+from tests.toy_dataset import SPEC, episode, open_toy, write_toy
 from vla_train.build.datasets import fit_normalizer
+from vla_train.data.writer import LeRobotWriter
 from vla_train.errors import UsageError
+from vla_train.spec import ActionSpec
 
 
 def test_columns_whose_numbers_have_names_can_be_named(tmp_path):
@@ -23,3 +28,17 @@ def test_columns_whose_numbers_have_names_can_be_named(tmp_path):
     assert normalizer.state_offset.tolist() == [0.5, 0.0]
     with pytest.raises(UsageError, match="names 'grip'"):
         fit_normalizer(policy, dataset, settings | {"columns": {"grip": "none"}})
+
+
+def test_choices_with_names_are_no_numbers_with_names(tmp_path):
+    """Three choices have three names, and their one column holds one number."""
+    action = ActionSpec("discrete", 1, choices=3, names=("left", "right", "forward"))
+    spec = replace(SPEC, action=action)
+    writer = LeRobotWriter(tmp_path, spec, "toy", {})
+    writer.add_episode(**episode(0, spec, action=np.array([[0], [2], [1]])))
+    writer.finish()
+    dataset = open_toy(tmp_path)
+    policy = WalkingPolicy(dataset.spec, 0.0)
+    fit_normalizer(policy, dataset, {"state": "none", "action": "mean_std", "columns": None})
+    with pytest.raises(UsageError, match="names 'left'"):
+        fit_normalizer(policy, dataset, {"state": "none", "action": "mean_std", "columns": {"left": "none"}})

@@ -116,10 +116,11 @@ def fit_normalizer(policy: Policy, dataset: DemonstrationDataset, settings: Mapp
     spec = policy.spec
     chosen = Normalization(settings["state"], settings["action"], settings["columns"] or {})
     columns = {feature: dataset.columns_of.get(feature, ()) for feature in ("state", "action")}
-    chosen.check([*spec.state_names, *spec.action.names], [*columns["state"], *columns["action"]])
+    numbers = spec.action.names if spec.action.kind == "continuous" else ()  # names of choices are none of numbers
+    chosen.check([*spec.state_names, *numbers], [*columns["state"], *columns["action"]])
     modes = {
         "state": chosen.modes("state", spec.state_names, spec.state_size, columns["state"]),
-        "action": chosen.modes("action", spec.action.names, spec.action.size, columns["action"]),
+        "action": chosen.modes("action", numbers, spec.action.size, columns["action"]),
     }
     parts = list(dataset.parts.values()) if spec.domains and isinstance(dataset, Mixture) else [dataset]
     for domain, part in enumerate(parts):
