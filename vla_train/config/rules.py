@@ -82,6 +82,18 @@ RULES: dict[str, str] = {
     "open_loop": "null | list of int >= 0",
     "vla-eval.output": "null | str",
     "vla-eval.dataset": "null | str",
+    # vla-collect
+    "vla-collect.output": "str",
+    "vla-collect.processes": "int >= 0",
+    "start": "null | int >= 0",
+    "player": "auto | expert | policy | mixture | person",
+    "expert": "float >= 0 <= 1",
+    "intervene": "null | float >= 0",
+    "noise": "float >= 0",
+    "keep": "auto | all | successes",
+    "video": "null | h264 | av1",
+    "rows": "int >= 1",
+    "block": "int >= 1",
     "device": "str",
     "threads": "auto | int >= 1",
     # groups
