@@ -2,11 +2,10 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ def collect(config: Config) -> dict[str, float]:
     runtime.start(device=config["device"], threads=config["threads"])
     saved = None if config["checkpoint"] is None else checkpoint.read(Path(config["checkpoint"]), print)
     config = _settled(config, saved)
-    world = _world(config, saved)
+    world = _world(config)
     if saved is not None and config["player"] in ("policy", "mixture"):
         config = _with_policy(config, saved, world)
     make = functools.partial(make_station, config)
@@ -118,7 +117,7 @@ def _first_stage(config: Config, trained: Config | None, environment: Config) ->
     return str(inspect.signature(target).parameters["stage"].default)
 
 
-def _world(config: Config, saved: checkpoint.Checkpoint | None) -> World:
+def _world(config: Config) -> World:
     """What the environment is; UsageError where it has not what collecting needs of it."""
     maker = environment_maker(config, Stage(config["stage"]))
     if maker is None:
@@ -142,9 +141,7 @@ def _with_policy(config: Config, saved: checkpoint.Checkpoint, world: World) -> 
             f"{saved.path} was made for another world than environment={config['choices']['environment']} (what it needs, not "
             "what is there):\n  " + "\n  ".join(wrong)
         )
-    chosen = {
-        name: trained["evaluation"][name] if config[name] is None else config[name] for name in ("execute", "ensemble")
-    }
+    chosen = {name: trained["evaluation"][name] if config[name] is None else config[name] for name in ("execute", "ensemble")}
     check_execution(processor.spec, chosen["execute"], chosen["ensemble"])
     chosen["execute"] = chosen["execute"] or max(1, processor.spec.chunk // 2)
     return config | chosen | {"checkpoint": str(saved.path.resolve())}

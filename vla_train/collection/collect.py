@@ -4,7 +4,6 @@
 (``LeRobotWriter.commit``), so what a killed command leaves can be read, and the same command goes on behind it.
 """
 
-import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
@@ -14,36 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from vla_train import seeds
+from vla_train.collection import ledger
 from vla_train.collection.expert import ExpertEpisode
 from vla_train.collection.recording import World, write_episode
-from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_info import read_info
 from vla_train.data.progress import progress
 from vla_train.data.writer import LeRobotWriter
-from vla_train.errors import DataError, Interrupted, UsageError
-
-COLLECTIONS = "collections"  # the key in info.json
-OWN = {"data", "meta", "videos", "cache", ".writing.lock"}  # what a dataset's folder may hold before anything was committed
+from vla_train.errors import DataError, Interrupted
 
 Blocks = Callable[[Sequence[np.ndarray]], Generator[list[ExpertEpisode], None, None]]
-
-
-@dataclass
-class Collection:
-    """Seeds ``start`` to ``start + episodes`` of the training range, of which ``played`` are done and ``kept`` were recorded."""
-
-    recipe: Mapping[str, Any]  # JSON: all that decides what the episodes are
-    start: int
-    episodes: int
-    played: int = 0
-    kept: int = 0
-    succeeded: int = 0
-
-    def blocks(self, size: int) -> list[np.ndarray]:
-        """The seeds that are left, ``size`` at a time."""
-        left = seeds.seeds("train", self.episodes - self.played, self.start + self.played)
-        return [left[first : first + size] for first in range(0, len(left), size)]
 
 
 @dataclass
@@ -92,20 +69,25 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
         UsageError: the folder holds something else, or these seeds were collected already.
         Interrupted: a stop was asked for; the dataset is closed, and the same command goes on.
     """
-    before = collections_in(folder)
-    current = _current(before, wish, folder)
+    before = ledger.collections_in(folder)
+    current = ledger.current(before, wish.recipe, wish.episodes, wish.start, folder)
     if current.played:
         wish.note(f"going on with {folder}: {current.played:,} of {current.episodes:,} episodes are played")
     done = [known for known in before if known is not current]
     writer = LeRobotWriter(folder, world.spec, world.name, video=wish.video, append=True)
     found, began = Collected(folder), time.monotonic()
+    # One recipe tells ``vla-data replay`` how a whole dataset was made.
+    alike = all(one.recipe == current.recipe for one in before) and (bool(before) or not writer.num_episodes)
 
     def note() -> None:
         known = [*done, current]
-        writer.extra = {COLLECTIONS: [asdict(one) for one in known], "recipe": _replayable(before, wish)}
+        writer.extra = {ledger.COLLECTIONS: [asdict(one) for one in known], "recipe": wish.replay if alike else None}
 
     try:
-        with progress("collecting", current.episodes - current.played) as advance, closing(play(current.blocks(wish.block))) as blocks:
+        with (
+            progress("collecting", current.episodes - current.played) as advance,
+            closing(play(current.blocks(wish.block))) as blocks,
+        ):
             for episodes in blocks:
                 _add(writer, world, episodes, wish, current, found)
                 note()
@@ -115,7 +97,9 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
     except Interrupted as stop:
         if writer.num_episodes:
             writer.finish()
-        raise Interrupted(f"{stop}; {found.kept:,} episodes were added to {folder}. The same command goes on", stop.exit_code) from stop
+        raise Interrupted(
+            f"{stop}; {found.kept:,} episodes were added to {folder}. The same command goes on", stop.exit_code
+        ) from stop
     found.seconds, found.total = time.monotonic() - began, writer.num_episodes
     if not writer.num_episodes:
         raise DataError(f"none of {current.episodes:,} episodes succeeded, so nothing is recorded: keep=all records failures too")
@@ -123,47 +107,13 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
     return found
 
 
-def collections_in(folder: Path) -> list[Collection]:
-    """What was collected into a dataset; nothing where there is none yet. UsageError for a folder that holds something else."""
-    if not (folder / layout.INFO).exists():
-        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - OWN):
-            raise UsageError(f"output={folder} is there and no dataset: name a new folder, or a dataset to add to")
-        return []
-    ours = read_info(folder).get(layout.OURS)
-    noted = ours.get(COLLECTIONS, []) if isinstance(ours, dict) else []
-    try:
-        found = [Collection(**one) for one in noted]
-        if any(type(getattr(one, name)) is not int or getattr(one, name) < 0 for one in found for name in COUNTS):
-            raise TypeError("a count is none")
-    except TypeError as error:
-        raise DataError(f"{folder / layout.INFO}: what it says of its collections cannot be read ({error})") from error
-    return found
-
-
-COUNTS = ("start", "episodes", "played", "kept", "succeeded")
-
-
-def _current(before: Sequence[Collection], wish: Wish, folder: Path) -> Collection:
-    """The collection that a command makes: the last one where that was stopped in the middle of the same, or a new one."""
-    recipe = json.loads(json.dumps(wish.recipe))  # as it is read back
-    last = before[-1] if before else None
-    same = last is not None and (last.recipe, last.episodes) == (recipe, wish.episodes) and wish.start in (None, last.start)
-    if last is not None and same and last.played < last.episodes:
-        return last
-    start = max((one.start + one.episodes for one in before), default=0) if wish.start is None else wish.start
-    if start + wish.episodes > (most := len(seeds.RANGES["train"])):
-        raise UsageError(f"start={start} and episodes={wish.episodes} reach beyond the {most:,} training seeds: lower start")
-    for one in before:
-        if one.recipe == recipe and start < one.start + one.played and one.start < start + wish.episodes:
-            raise UsageError(
-                f"{folder} has seeds {one.start} to {one.start + one.played - 1} of the same already: leave out start=, which "
-                "then goes on behind them"
-            )
-    return Collection(recipe, start, wish.episodes)
-
-
 def _add(
-    writer: LeRobotWriter, world: World, episodes: Sequence[ExpertEpisode], wish: Wish, current: Collection, found: Collected
+    writer: LeRobotWriter,
+    world: World,
+    episodes: Sequence[ExpertEpisode],
+    wish: Wish,
+    current: ledger.Collection,
+    found: Collected,
 ) -> None:
     for episode in episodes:
         keep = bool(episode.steps) and (episode.success or not wish.only_successes)
@@ -176,9 +126,3 @@ def _add(
             count.played += 1
             count.kept += keep
             count.succeeded += episode.success
-
-
-def _replayable(before: Sequence[Collection], wish: Wish) -> Mapping[str, Any] | None:
-    """One recipe tells how a whole dataset was made: that of all collections, if it is the same."""
-    recipe = json.loads(json.dumps(wish.recipe))
-    return wish.replay if all(one.recipe == recipe for one in before) else None

@@ -46,4 +46,3 @@ class Player(Protocol):
 
     def names(self, seeds: np.ndarray) -> list[str]:
         """Who plays the episodes of these seeds."""
-

@@ -1,4 +1,4 @@
-"""A trained policy plays: alone, or with the expert at its side, who says in every state that it visits what would have been right."""
+"""A trained policy plays: alone, or beside the expert, who says in every state that it visits what would have been right."""
 
 from dataclasses import dataclass
 

@@ -53,6 +53,4 @@ def write_episode(
         "outcome": ("success" if episode.success else "failure") if judged else "ended",
         **(facts or {}),
     }
-    writer.add_episode(
-        **episode.columns(), instruction=episode.goal.instruction, task=episode.goal.task, metadata=metadata
-    )
+    writer.add_episode(**episode.columns(), instruction=episode.goal.instruction, task=episode.goal.task, metadata=metadata)

@@ -159,7 +159,9 @@ def _of_collecting(config: Mapping[str, Any]) -> list[str]:
     if config["checkpoint"] is None and player in ("policy", "mixture"):
         found.append(f"player={player} needs a policy: give a run folder or a checkpoint, as in checkpoint=outputs/RUN.")
     elif config["checkpoint"] is None and config.get("environment") is None:
-        found.append("environment= is missing. Name where episodes are played, as in environment=tabletop, or give a checkpoint=.")
+        found.append(
+            "environment= is missing. Name where episodes are played, as in environment=tabletop, or give a checkpoint=."
+        )
     if player != "mixture" and (config["expert"] or config["intervene"] is not None):
         found.append("expert and intervene say when the expert acts instead of the policy: set player=mixture.")
     if config["expert"] and config["intervene"] is not None:

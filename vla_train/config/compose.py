@@ -48,7 +48,8 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
 
 
 def compose(overrides: Sequence[str] = (), kind: str = "train") -> dict[str, Any]:
-    """``validate`` of what ``vla-train`` (or ``vla-eval``, ``vla-collect``) would compose from these words; for scripts, notebooks and tests."""
+    """``validate`` of what ``vla-train`` (``kind``: another program) would compose from these words, for scripts, notebooks
+    and tests."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import open_dict

@@ -112,6 +112,8 @@ RULES: dict[str, str] = {
     "optimizer.ema": SHARE,
     "paradigm.steps": "null | int >= 1",
     "source.prefetch": "int >= 0",
+    **{f"source.{name}": "int >= 1" for name in ("rounds", "every", "episodes")},
+    "source.expert": "float >= 0 <= 1",
     "curriculum.stages": "list of 1+ str",
     "curriculum.mastery": "success | loss",
     "curriculum.success": "float > 0 <= 1",
