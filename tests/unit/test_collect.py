@@ -36,7 +36,7 @@ def agent_player(kind=PolicyPlayer, agent=CountingAgent, *turns, chunk=2):
 
 
 def station(player=Behaviour, environment=Corridor):
-    return SimpleNamespace(environment=environment(ROWS), player=player())
+    return SimpleNamespace(environment=environment(ROWS), player=player(), close=lambda: None)
 
 
 def dying():

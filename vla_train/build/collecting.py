@@ -18,9 +18,11 @@ from vla_train.collection.collect import Collected, Wish
 from vla_train.collection.collect import collect as add_episodes
 from vla_train.collection.crew import play_blocks
 from vla_train.collection.expert import ExpertEpisode
+from vla_train.collection.person import PersonPlayer
 from vla_train.collection.player import Player
 from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turns
 from vla_train.collection.recording import World
+from vla_train.collection.terminal import Terminal
 from vla_train.envs import workers
 from vla_train.envs.contract import Environment
 from vla_train.errors import CheckpointError, UsageError
@@ -39,6 +41,11 @@ class Station:
 
     environment: Environment
     player: Player
+
+    def close(self) -> None:
+        self.environment.close()
+        if isinstance(self.player, PersonPlayer):
+            self.player.close()
 
 
 def collect(config: Config) -> dict[str, float]:
@@ -65,13 +72,16 @@ def make_station(config: Config) -> Station:
     maker = environment_maker(config, Stage(config["stage"]))
     assert maker is not None, "collecting without an environment is refused before"
     here = {"processes": 0} if config["processes"] and "processes" in config["environment"] else {}
-    return Station(maker(config["rows"], **here), make_player(config))
+    player = make_player(config)
+    return Station(maker(config["rows"], **here), player)
 
 
 def make_player(config: Config) -> Player:
     failures = config["keep"] == "all"
     if config["player"] == "expert":
         return Behaviour(noise=config["noise"], failures=failures)
+    if config["player"] == "person":
+        return PersonPlayer(Terminal(), keeps_failures=failures)
     agent = load_agent(config["checkpoint"], config["device"])
     executor = TemporalEnsemble(config["rows"]) if config["ensemble"] else RecedingHorizon(config["rows"], config["execute"])
     if config["player"] == "policy":
@@ -104,6 +114,8 @@ def _settled(config: Config, saved: checkpoint.Checkpoint | None) -> Config:
     settled = {"player": player, "keep": keep, "environment": environment, "choices": choices}
     settled["randomization"] = randomization or NO_RANDOMIZATION
     settled["stage"] = config["stage"] or _first_stage(config, trained, environment)
+    if player == "person":
+        settled |= {"rows": 1, "block": 1}
     return config | settled
 
 

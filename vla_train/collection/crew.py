@@ -29,6 +29,8 @@ class Station(Protocol):
     environment: Environment
     player: Player
 
+    def close(self) -> None: ...
+
 
 def play_block(station: Station, seeds: np.ndarray) -> list[ExpertEpisode]:
     """The episodes of some seeds, in their order."""
@@ -50,7 +52,7 @@ def play_blocks(make: Callable[[], Station], blocks: Sequence[np.ndarray], proce
             for block in blocks:
                 yield play_block(station, block)
         finally:
-            station.environment.close()
+            station.close()
         return
     workers = [_Worker(make, number) for number in range(min(processes, len(blocks)))]
     try:
