@@ -3,17 +3,19 @@
 import functools
 import json
 from contextlib import closing
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from tests.fakes import Corridor, CountingAgent
+from tests.fakes import CORRIDOR, Corridor, CountingAgent
 from vla_train import errors
 from vla_train.collection import crew, ledger
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.collect import Wish, collect
 from vla_train.collection.expert import ExpertRun
+from vla_train.collection.player import Moment
 from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turns
 from vla_train.collection.recording import World
 from vla_train.data.reader import open_reader
@@ -46,12 +48,12 @@ def dying():
 
 
 def run(folder, episodes=20, make=station, processes=0, blocks=None, **wish):
-    """Collect; ``blocks`` ends it as a kill would after so many."""
+    """Collect; ``blocks`` ends it after so many."""
 
     def play(seeds):
         for number, played in enumerate(crew.play_blocks(make, seeds, processes)):
             if number == blocks:
-                raise KeyboardInterrupt
+                raise errors.WorldError("enough")
             yield played
 
     said = []
@@ -95,7 +97,7 @@ def test_what_is_added_goes_on_behind_what_is_there(tmp_path):
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_a_collection_that_ended_in_the_middle_is_gone_on_with_to_the_same_bits(tmp_path, blocks):
     run(tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(errors.WorldError):
         run(tmp_path / "torn", blocks=blocks)
     assert seeds_of(tmp_path / "torn") == [seed for seed in range(4 * blocks) if seed % 5 != 4]
     found, said = run(tmp_path / "torn")
@@ -105,7 +107,7 @@ def test_a_collection_that_ended_in_the_middle_is_gone_on_with_to_the_same_bits(
 
 
 def test_another_wish_leaves_a_torn_collection_as_it_is(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(errors.WorldError):
         run(tmp_path / "walks", blocks=1)
     run(tmp_path / "walks", 4, recipe={"player": "another"})
     assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3, 20, 21, 22, 23]
@@ -172,11 +174,12 @@ def test_the_expert_labels_what_the_policy_visits(tmp_path):
 def test_the_expert_takes_its_turns_by_seed_and_burst():
     turns = Turns(share=0.5)
     seeds = np.arange(1000)
-    moment = SimpleNamespace(seeds=seeds, steps=np.full(1000, 5))
-    acts = turns.experts(np.ones((1000, 1)), np.ones((1000, 1)), moment, None)
+    ones, corridor = np.ones((1000, 1)), Corridor(1000)
+    moment = Moment(corridor, corridor.reset(seed=seeds)[0], seeds, seeds, np.full(1000, 5))
+    acts = turns.experts(ones, ones, moment, CORRIDOR.action)
     assert 0.45 < acts.mean() < 0.55
-    same = SimpleNamespace(seeds=seeds, steps=np.full(1000, 7))  # of the same burst of four
-    assert (turns.experts(None, None, same, None) == acts).all()
+    same = replace(moment, steps=np.full(1000, 7))  # of the same burst of four
+    assert (turns.experts(ones, ones, same, CORRIDOR.action) == acts).all()
     assert (acts == (counter_uniform((seeds << 32) + 1, 7007, 1)[:, 0] < 0.5)).all()
 
 

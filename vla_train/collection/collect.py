@@ -18,7 +18,7 @@ from vla_train.collection.expert import ExpertEpisode
 from vla_train.collection.recording import World, write_episode
 from vla_train.data.progress import progress
 from vla_train.data.writer import LeRobotWriter
-from vla_train.errors import DataError, Interrupted
+from vla_train.errors import DataError, Interrupted, VlaTrainError
 
 Blocks = Callable[[Sequence[np.ndarray]], Generator[list[ExpertEpisode], None, None]]
 
@@ -94,9 +94,12 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
                 if writer.num_episodes:
                     writer.commit()
                 advance(len(episodes))
-    except Interrupted as stop:
+    except VlaTrainError as stop:
+        note()
         if writer.num_episodes:
             writer.finish()
+        if not isinstance(stop, Interrupted):
+            raise
         raise Interrupted(
             f"{stop}; {found.kept:,} episodes were added to {folder}. The same command goes on", stop.exit_code
         ) from stop

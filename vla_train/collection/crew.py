@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ AHEAD = 2  # blocks for each process that may be under way or wait to be handed 
 PATIENCE = 0.2  # seconds between two looks whether a stop was asked for
 
 
+@runtime_checkable
 class Station(Protocol):
     """Where episodes are played: what a process makes once."""
 

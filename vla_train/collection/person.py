@@ -1,6 +1,6 @@
 """A person plays: sees the picture in the terminal, and presses keys. One episode at a time; the world waits for each key."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,7 @@ GIVE_UP, NOTHING = "x", " "
 STEP = 0.5  # of the reach, for a small letter; a capital takes all of it
 
 
+@runtime_checkable
 class Screen(Protocol):
     """Where the person looks and presses keys."""
 
