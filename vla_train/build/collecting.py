@@ -109,6 +109,8 @@ def _settled(config: Config, saved: checkpoint.Checkpoint | None) -> Config:
             raise UsageError(f"checkpoint={config['checkpoint']}: its run has no environment, so name one with environment=")
         environment = environment | ({"split": "train"} if "split" in environment else {})
     assert environment is not None, "the config was checked"
+    if environment["_target_"] is None:
+        raise UsageError("environment=none: episodes are played in an environment, so name one")
     if environment.get("split", "train") != "train":
         raise UsageError(f"environment.split={environment['split']}: what is held out is never recorded: leave it out")
     settled = {"player": player, "keep": keep, "environment": environment, "choices": choices}
@@ -132,8 +134,7 @@ def _first_stage(config: Config, trained: Config | None, environment: Config) ->
 def _world(config: Config) -> World:
     """What the environment is; UsageError where it has not what collecting needs of it."""
     maker = environment_maker(config, Stage(config["stage"]))
-    if maker is None:
-        raise UsageError("environment=none: episodes are collected in an environment, so name one")
+    assert maker is not None, "an environment was asked for before"
     with closing(maker(1)) as environment:
         world = World.of(environment)
     lacking, name = world.not_applicable, config["choices"]["environment"]
