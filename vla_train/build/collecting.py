@@ -35,7 +35,7 @@ OF_PLAYING = ("player", "noise", "expert", "intervene", "keep", "rows", "block")
 RECIPE = 1  # of the way in which episodes are made: raise it when the same keys give other ones
 
 
-@dataclass(frozen=True)
+@dataclass
 class Station:
     """What a process plays with."""
 

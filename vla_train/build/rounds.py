@@ -133,5 +133,5 @@ def _digest(policy: Policy) -> str:
     """sha256 of the weights, by which a round is known to be this policy's."""
     total = hashlib.sha256()
     for name, tensor in sorted(policy.state_dict().items()):
-        total.update(name.encode() + tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        total.update(name.encode() + tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return total.hexdigest()

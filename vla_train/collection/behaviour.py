@@ -5,7 +5,6 @@ Data of mixed quality: Fu et al. 2020, "D4RL: Datasets for Deep Data-Driven Rein
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -40,8 +39,6 @@ class Behaviour:
                 f"dataset.mediocre={self.mediocre:g} and dataset.random={self.random:g} are shares of the episodes: "
                 "let both be 0 or more, and their sum at most 1"
             )
-
-    asks_expert: ClassVar[bool] = True
 
     @property
     def mixed(self) -> bool:

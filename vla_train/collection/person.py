@@ -30,8 +30,6 @@ class Screen(Protocol):
 class PersonPlayer:
     """What the person does is executed and recorded. ``x`` gives an episode up: nothing more is done in it."""
 
-    asks_expert = False
-
     def __init__(self, screen: Screen, *, keeps_failures: bool = False) -> None:
         self._screen, self.keeps_failures = screen, keeps_failures
         self._given_up = False

@@ -36,8 +36,9 @@ class Move:
 class Player(Protocol):
     """Plays all rows of an environment, each episode by itself."""
 
-    asks_expert: bool  # whether an environment without an expert will not do
-    keeps_failures: bool  # whether something is learned from an episode that failed
+    @property
+    def keeps_failures(self) -> bool:
+        """Whether something is learned from an episode that failed."""
 
     def begin(self, rows: np.ndarray | None) -> None:
         """These rows have begun a new episode; None: all of them, and whatever was drawn before is forgotten."""

@@ -17,8 +17,6 @@ _TURN = 7007  # number of a draw, which no environment uses
 class PolicyPlayer:
     """The policy's own actions are executed and recorded. ``executor`` says how its chunks are executed."""
 
-    asks_expert = False
-
     def __init__(self, agent: Acts, executor: ChunkExecutor, *, keeps_failures: bool = True) -> None:
         self._agent, self._executor, self.keeps_failures = agent, executor, keeps_failures
 
@@ -86,8 +84,6 @@ class Turns:
 class MixturePlayer(PolicyPlayer):
     """Policy and expert take ``turns``; what is recorded is always the expert's action. Failures are kept: in them stands what
     would have been right where the policy goes wrong."""
-
-    asks_expert = True
 
     def __init__(self, agent: Acts, executor: ChunkExecutor, turns: Turns, *, keeps_failures: bool = True) -> None:
         super().__init__(agent, executor, keeps_failures=keeps_failures)
