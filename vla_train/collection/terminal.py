@@ -5,7 +5,7 @@ import select
 import shutil
 import sys
 from contextlib import ExitStack
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,9 @@ ARROW = 3  # bytes of an arrow key
 class Terminal:
     """A ``person.Screen``. UsageError where there is no terminal, or none whose keys can be read one by one."""
 
-    def __init__(self, keys: int | None = None, out: TextIO | None = None) -> None:
+    def __init__(self, keys: int | None = None, out: Any = None) -> None:
         self._keys = sys.stdin.fileno() if keys is None else keys
-        self._out = sys.stdout if out is None else out
+        self._out = sys.stdout if out is None else out  # a text file
         self._restore, self._typed = ExitStack(), b""
         if not os.isatty(self._keys):
             raise UsageError("player=person reads keys, and the standard input is no terminal: start it in one")
