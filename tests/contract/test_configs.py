@@ -12,7 +12,7 @@ from vla_train.config.targets import EVAL_PRESETS, GROUPS, PRESETS
 FILES = sorted(file for folder in folders.search_path() for file in folder.glob("*/*.yaml"))
 CHOICES = [(file.parent.name, file.stem) for file in FILES]
 OF_TRAINING = [pair for pair in CHOICES if pair[0] not in EVAL_PRESETS]
-PROGRAMS = {"train": [], "eval": ["checkpoint=outputs/run"]}
+PROGRAMS = {"train": [], "eval": ["checkpoint=outputs/run"], "collect": ["output=data/new", "environment=tabletop"]}
 PART = {"format": "lerobot", "path": "x"}
 # For keys that must be given: as words of a command line, and as values.
 SAMPLES = {"x": "x", "1": 1, "[x]": ["x"], "{a:{format:lerobot,path:x}}": {"a": PART}}

@@ -90,7 +90,7 @@ def test_files_are_small():
 
 
 def test_programs_are_under_40_lines():
-    assert all(lines(ROOT / "vla_train" / "cli" / f"{name}.py") < 40 for name in ("train", "eval", "report", "data"))
+    assert all(lines(ROOT / "vla_train" / "cli" / f"{name}.py") < 40 for name in ("train", "eval", "collect", "report", "data"))
 
 
 def test_functions_are_short():

@@ -26,6 +26,7 @@ from vla_train.build.objects import (
     make_policy,
     make_processor,
 )
+from vla_train.build.rounds import with_rounds
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import Mixture
@@ -136,7 +137,7 @@ def _train(
         run=run,
         paradigm=paradigm,
         average=Average(policy, config["optimizer"]["ema"]),
-        sources=sources,
+        sources=with_rounds(sources, config, policy, learner.processor, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,

@@ -88,7 +88,7 @@ def _misused_group(overrides: Sequence[str]) -> str | None:
 def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
     config = known_config(kind, overrides)
     group = key.partition(".")[0]
-    known = [*words.keys(config), *(GROUPS if kind == "train" else (*EVAL_PRESETS, *MAY_HAVE["eval"]))]
+    known = [*words.keys(config), *(GROUPS if kind == "train" else MAY_HAVE[kind]), *(EVAL_PRESETS if kind == "eval" else ())]
     place = f"{group}={config['choices'][group]}" if group in config.get("choices", {}) else f"vla-{kind}"
     hint = words.did_you_mean(key, dict.fromkeys(known))
     section = config.get(group)
@@ -101,10 +101,11 @@ def known_config(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
     from hydra.core.global_hydra import GlobalHydra
 
     GlobalHydra.instance().clear()
-    if kind == "eval":
-        return {
-            key: value for key, value in read_yaml(folders.shipped() / "eval.yaml").items() if key not in ("defaults", "hydra")
-        }
+    if kind in MAY_HAVE:
+        content = read_yaml(folders.shipped() / f"{kind}.yaml")
+        named = [override.split("=", 1) for override in overrides if override.partition("=")[0] in MAY_HAVE[kind]]
+        groups = {group: load_choice(group, choice) for group, choice in named if choice in folders.choices(group)}
+        return {key: value for key, value in content.items() if key not in ("defaults", "hydra")} | groups
     chosen = [override for override in overrides if override.partition("=")[0] in GROUPS and "," not in override]
     try:
         return compose([*chosen, *_required(chosen)])

@@ -82,6 +82,33 @@ Examples:
   vla-eval checkpoint=outputs/RUN suite=full baseline=outputs/BLIND
 {more}"""
 
+COLLECT = """\
+vla-collect: record episodes of an environment, played by an expert, a policy, both or a person, into a dataset.
+
+Usage: vla-collect output=FOLDER environment=NAME [key=value ...]
+       vla-collect output=FOLDER checkpoint=RUN_OR_CHECKPOINT [key=value ...]
+
+It adds to the dataset in FOLDER (LeRobotDataset v3.0), or begins it. Stopped or killed, the same command goes on.
+
+Keys (all of them: vla-collect --cfg job):
+  output=data/NAME                the dataset's folder
+  environment=NAME                {environments}; left out: that of the checkpoint's run
+  player=NAME                     expert, policy, mixture (the policy acts and the expert labels: DAgger), person (keyboard)
+  checkpoint=outputs/RUN          the policy: its last checkpoint; name .../checkpoints/best for the best
+  expert=0.5  intervene=0.5       player=mixture: when the expert acts too: by chance, or where the policy goes astray
+  episodes=1000  start=0          which training seeds are played; without start: those behind what is there
+  stage=NAME                      of the environment
+  randomization=NAME              {randomizations}
+  noise=0.3                       disturbs what the expert does; what is recorded is what it wanted to do
+  keep=successes                  or all
+  processes=4                     the result is the same for any number
+
+Examples:
+  vla-collect output=data/go environment=tabletop randomization=full episodes=10000 processes=8
+  vla-collect output=data/dagger checkpoint=outputs/RUN player=mixture expert=0.5 episodes=500
+  vla-train dataset=tabletop dataset.path=data/go
+{more}"""
+
 REPORT = """\
 vla-report: learning curves of one or many runs, as a picture and as a page, and the settings in which they differ.
 
@@ -136,11 +163,13 @@ CONFIG_DIR = (
 
 
 def text(kind: str) -> str:
-    """The help of ``vla-train`` or ``vla-eval``."""
+    """The help of ``vla-train``, ``vla-eval`` or ``vla-collect``."""
     more = MORE.format(kind=kind, config_dir=CONFIG_DIR if kind == "train" else "")
     if kind == "train":
         return TRAIN.format(groups=_groups(), plugins=_plugins(), more=more)
-    named = {f"{group}s": ", ".join(folders.choices(group)) for group in ("suite", "randomization")}
+    named = {f"{group}s": ", ".join(folders.choices(group)) for group in ("suite", "randomization", "environment")}
+    if kind == "collect":
+        return COLLECT.format(**named, more=more)
     return EVAL.format(**named, more=more)
 
 

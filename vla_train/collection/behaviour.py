@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vla_train.collection.noise import BURST, perturb
+from vla_train.collection.player import Moment, Move
 from vla_train.errors import UsageError
 from vla_train.seeds import counter_uniform
 from vla_train.spec import ActionSpec
@@ -30,6 +31,7 @@ class Behaviour:
     noise: float = 0.0
     mediocre: float = 0.0
     random: float = 0.0
+    failures: bool = False  # keep them although the expert alone plays
 
     def __post_init__(self) -> None:
         if min(self.mediocre, self.random) < 0 or self.mediocre + self.random > 1:
@@ -47,6 +49,22 @@ class Behaviour:
         """Who plays the episodes of seeds [n]: indices into ``KINDS``, int64 [n]."""
         draw = counter_uniform(seeds, _KIND, 1)[:, 0]
         return np.where(draw < self.random, 2, np.where(draw < self.random + self.mediocre, 1, 0))
+
+    @property
+    def keeps_failures(self) -> bool:
+        return self.mixed or self.failures
+
+    def begin(self, rows: np.ndarray | None) -> None:
+        """Nothing to forget."""
+
+    def names(self, seeds: np.ndarray) -> list[str]:
+        return [KINDS[kind] for kind in self.kinds(seeds)]
+
+    def move(self, moment: Moment) -> Move:
+        """The expert's clean action is recorded, whatever is executed; where others play too, what is executed."""
+        clean = moment.environment.expert_action()
+        executed = self.execute(clean, moment.seeds, moment.steps, moment.environment.io_spec.action)
+        return Move(executed, executed if self.mixed else clean)
 
     def execute(self, clean: np.ndarray, seeds: np.ndarray, steps: np.ndarray, spec: ActionSpec) -> np.ndarray:
         """The actions to execute [n, a] for the expert's clean ones: a pure function of each row's seed [n] and step [n]."""

@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 
 from vla_train import seeds, stopping
 from vla_train.collection.behaviour import Behaviour
-from vla_train.collection.expert import ExpertEpisode, ExpertRun
+from vla_train.collection.expert import ExpertRun
+from vla_train.collection.recording import World, write_episode
 from vla_train.data.progress import progress
 from vla_train.data.reader import Reader, open_reader
 from vla_train.data.writer import LeRobotWriter
@@ -105,13 +106,9 @@ class Demonstrations:
     def recipe(self, environment: Environment, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Everything that decides what the frames are, and nothing else."""
         players = {"mediocre": self.behaviour.mediocre, "random": self.behaviour.random} if self.behaviour.mixed else {}
-        kind = getattr(environment, "kind", type(environment))  # of rows in other processes: the class that is at work there
         return {
             "recipe": RECIPE,
-            "environment": f"{kind.__module__}.{kind.__qualname__}",
-            "version": getattr(kind, "version", 0),
-            "stage": environment.stage,
-            "settings": {key: settings[key] for key in sorted(settings)},
+            **World.of(environment).recipe(settings),
             "episodes": self._count(environment),
             "noise": self.behaviour.noise,
             "start": self.start,
@@ -142,15 +139,15 @@ class Demonstrations:
         writer = LeRobotWriter(folder, environment.io_spec, recipe["environment"].rsplit(".", 1)[-1], made)
         episodes = recipe["episodes"]
         run = ExpertRun(environment, seeds.seeds("train", episodes, self.start), self.behaviour)
-        failed = 0
+        failed, world = 0, World.of(environment)
         with progress("making demonstrations", episodes) as advance:
             for episode in run:
                 advance(1)
                 failed += not episode.success
                 if self.behaviour.mixed:
-                    _write(writer, environment, episode, {"player": episode.player})
+                    write_episode(writer, world, episode, {"player": episode.player})
                 elif episode.success:
-                    _write(writer, environment, episode, {})
+                    write_episode(writer, world, episode)
                 else:
                     made["dropped_seeds"].append(episode.seed)
         if len(made["dropped_seeds"]) == episodes:
@@ -163,22 +160,6 @@ class Demonstrations:
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Twelve hex digits that stand for a recipe."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def _write(writer: LeRobotWriter, environment: Environment, episode: ExpertEpisode, facts: Mapping[str, str]) -> None:
-    metadata = {
-        "environment": getattr(environment, "kind", type(environment)).__name__,
-        "stage": environment.stage,
-        "seed": episode.seed,
-        "randomization": episode.randomization,
-        "scene": episode.scene,
-        "template": episode.goal.template,
-        "goal": episode.goal.key,
-        "outcome": "success" if episode.success else "failure",
-        **facts,
-    }
-    instruction, task = episode.goal.instruction, episode.goal.task
-    writer.add_episode(**episode.columns(), instruction=instruction, task=task, metadata=metadata)
 
 
 @contextmanager

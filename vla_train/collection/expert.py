@@ -1,4 +1,4 @@
-"""Plays an environment's expert, or who plays beside it, through a list of seeds and hands the episodes back in their order."""
+"""Plays a list of seeds, by the environment's expert or another player, and hands the episodes back in their order."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vla_train import stopping
-from vla_train.collection.behaviour import KINDS, Behaviour
+from vla_train.collection.player import Moment, Player
 from vla_train.envs.contract import Environment, Goal
 from vla_train.types import RawObservation
 
@@ -26,8 +26,9 @@ class ExpertEpisode:
     goal: Goal
     scene: str  # JSON of the scene at its start, "" where the environment cannot give it
     randomization: str = "none"  # JSON of what domain randomization drew for it
-    player: str = "expert"  # of behaviour.KINDS
+    player: str = "expert"  # who played it
     success: bool = False
+    helped: int | None = None  # steps in which the expert acted in the player's place; None: such help is not given
     steps: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float, bool, bool]] = field(default_factory=list)
 
     def add(
@@ -64,12 +65,11 @@ class ExpertEpisode:
 class ExpertRun:
     """The episodes of ``seeds``, in their order whatever the number of rows, so that this cannot change a dataset.
 
-    The expert's clean actions are recorded, whatever is executed; where ``behaviour`` is mixed, what is executed, and failed
-    episodes keep their steps.
+    The ``player`` decides what is executed and what is recorded, and whether failed episodes keep their steps.
     """
 
-    def __init__(self, environment: Environment, seeds: Sequence[int] | np.ndarray, behaviour: Behaviour) -> None:
-        self.environment, self.behaviour = environment, behaviour
+    def __init__(self, environment: Environment, seeds: Sequence[int] | np.ndarray, player: Player) -> None:
+        self.environment, self.player = environment, player
         self.seeds = np.asarray(seeds, np.int64)
         self._rows: list[ExpertEpisode | None] = [None] * environment.num_envs
         self._row_seeds = np.resize(self.seeds, environment.num_envs)
@@ -92,21 +92,22 @@ class ExpertRun:
     def _step(self, seen: RawObservation) -> RawObservation:
         environment = self.environment
         lengths = np.array([len(row.steps) if row else 0 for row in self._rows])
-        clean = environment.expert_action()
-        executed = self.behaviour.execute(clean, self._row_seeds, lengths, environment.io_spec.action)
-        recorded = executed if self.behaviour.mixed else clean
-        after, reward, terminated, truncated, info = environment.step(executed)
+        active = np.flatnonzero([row is not None for row in self._rows])
+        move = self.player.move(Moment(environment, seen, active, self._row_seeds, lengths))
+        after, reward, terminated, truncated, info = environment.step(move.executed)
         over = terminated | truncated
         # An episode that the environment does not end in time is given up: it shall not go on for ever.
         ended = over | info.get("expert_failed", False) | (lengths + 1 >= environment.io_spec.horizon)
-        success = environment.success & over
+        success = over & (environment.success if "success" not in environment.not_applicable else False)
         for row, episode in enumerate(self._rows):
             if episode is None:
                 continue
-            episode.add(seen, row, recorded, reward, terminated, truncated | (ended & ~terminated))
+            episode.add(seen, row, move.recorded, reward, terminated, truncated | (ended & ~terminated))
+            if move.helped is not None:
+                episode.helped = (episode.helped or 0) + int(move.helped[row])
             if ended[row]:
                 episode.success = bool(success[row])
-                if not episode.success and not self.behaviour.mixed:
+                if not episode.success and not self.player.keeps_failures:
                     episode.steps.clear()  # nobody learns from it: free the frames
                 self._waiting[episode.index] = episode
                 self._rows[row] = None
@@ -124,11 +125,12 @@ class ExpertRun:
         seen, _ = self.environment.reset(seed=self._row_seeds, options=options)
         goals = self.environment.goals
         scenes = None if "scene" in self.environment.not_applicable else self.environment.get_scenes()
-        players = self.behaviour.kinds(self._row_seeds)
+        players = self.player.names(self._row_seeds)
+        self.player.begin(None if options is None else np.array(free, np.int64))
         for row in free:
             drawn = scenes[row].pop("randomization", None) if scenes else None
             scene, seed = json.dumps(scenes[row]) if scenes else "", int(self._row_seeds[row])
             looks = "none" if drawn is None else json.dumps(drawn)
-            self._rows[row] = ExpertEpisode(self._begun, seed, goals[row], scene, looks, KINDS[players[row]])
+            self._rows[row] = ExpertEpisode(self._begun, seed, goals[row], scene, looks, players[row])
             self._begun += 1
         return seen

@@ -9,6 +9,7 @@ from vla_train.config.targets import target_problem, targets_in
 
 MOST_PROBLEMS = 5  # a message must stay readable
 MUST_BE_GIVEN = {
+    "output": "the folder of the dataset, a new one or one to add to: output=data/NAME",
     "dataset.path": "the folder of your recordings: dataset.path=FOLDER",
     "dataset.mix": "the datasets to blend: dataset.mix={real:{format:lerobot,path:FOLDER,weight:2},sim:{format:hdf5,path:FILE}}",
 }
@@ -111,6 +112,8 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
         found.append("sweep.resume goes on with a sweep: give it with -m and the words of the sweep. A run goes on with resume=.")
     if kind == "eval":
         return found + _of_evaluation(config)
+    if kind == "collect":
+        return found + _of_collecting(config)
     lengths = [config["steps"], config["env_steps"], config["minutes"], config["paradigm"].get("steps")]
     if all(length is None for length in lengths):
         found.append("The run has no length: give steps, env_steps or minutes.")
@@ -148,6 +151,25 @@ def _of_evaluation(config: Mapping[str, Any]) -> list[str]:
         found.append("zero_shot and split exclude each other: zero_shot compares with what was trained.")
     if config["zero_shot"] and "plain" not in config["conditions"]:
         found.append("zero_shot compares with the plain condition: add plain to conditions.")
+    return found
+
+
+def _of_collecting(config: Mapping[str, Any]) -> list[str]:
+    found, player = [], config["player"]
+    if config["checkpoint"] is None and player in ("policy", "mixture"):
+        found.append(f"player={player} needs a policy: give a run folder or a checkpoint, as in checkpoint=outputs/RUN.")
+    elif config["checkpoint"] is None and config.get("environment") is None:
+        found.append(
+            "environment= is missing. Name where episodes are played, as in environment=tabletop, or give a checkpoint=."
+        )
+    if player != "mixture" and (config["expert"] or config["intervene"] is not None):
+        found.append("expert and intervene say when the expert acts instead of the policy: set player=mixture.")
+    if config["expert"] and config["intervene"] is not None:
+        found.append("expert and intervene exclude each other: the expert acts by chance, or where the policy goes astray.")
+    if player == "person" and config["processes"]:
+        found.append("player=person plays in this process: leave out processes.")
+    if config["noise"] and (player not in ("auto", "expert") or (player == "auto" and config["checkpoint"] is not None)):
+        found.append("noise disturbs the expert alone: set player=expert, or leave noise out.")
     return found
 
 

@@ -37,8 +37,9 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
     config = checker.check(_resolved(cfg))
     if checker.problems:
         raise UsageError(checker.message())
-    if kind == "eval":
-        return {**dict.fromkeys(MAY_HAVE["eval"]), **config, "choices": choices, "suite": node.runtime.choices.get("suite")}
+    if kind in MAY_HAVE:
+        suite = {"suite": node.runtime.choices.get("suite")} if kind == "eval" else {}
+        return {**dict.fromkeys(MAY_HAVE[kind]), **config, "choices": choices, **suite}
     experiment = node.runtime.choices.get("experiment")
     if experiment and len(files := folders.files("experiment", str(experiment))) > 1:
         raise UsageError(clash("experiment", files))
@@ -47,7 +48,8 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
 
 
 def compose(overrides: Sequence[str] = (), kind: str = "train") -> dict[str, Any]:
-    """``validate`` of what ``vla-train`` (or ``vla-eval``) would compose from these words; for scripts, notebooks and tests."""
+    """``validate`` of what ``vla-train`` (``kind``: another program) would compose from these words, for scripts, notebooks
+    and tests."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from omegaconf import open_dict
@@ -93,7 +95,7 @@ def _refuse_foreign_files(path: Sequence[Path]) -> None:
     file that lies there could never be read back: nothing records the folder, and a checkpoint must not name one."""
     known = {folder.resolve() for folder in folders.search_path()}
     for folder in (folder for folder in path if folder.resolve() not in known):
-        mains = [folder / f"{kind}.yaml" for kind in ("train", "eval")]
+        mains = [folder / f"{kind}.yaml" for kind in ("train", *MAY_HAVE)]
         files = [file for group in GROUPS if group not in PRESETS for file in sorted((folder / group).glob("*.yaml"))]
         if found := [file for file in [*mains, *files] if file.is_file()]:
             raise UsageError(

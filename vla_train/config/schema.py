@@ -91,7 +91,7 @@ def unknown_choice(group: str, choice: object, known: Sequence[str], where: str 
 class Schema:
     """Shipped values by section, and the choices that they come from."""
 
-    kind: str  # train or eval; or policy, for the parts of a train config that a policy is built from
+    kind: str  # train, eval or collect; or policy, for the parts of a train config that a policy is built from
     choices: Choices
     shipped: dict[str, JSON]
     declared: dict[str, dict[str, str]] = field(default_factory=dict)  # by group: the rules of the plug-in that the choice is of
@@ -124,7 +124,8 @@ class Schema:
         return f"{group}={self.choices[group]}" if group in self.choices else f"vla-{self.kind}"
 
 
-MAY_HAVE = {"eval": ("randomization",)}  # groups that a config of this kind may have: without a choice their key is null
+# Groups that a config of this kind may have: without a choice their key is null.
+MAY_HAVE = {"eval": ("randomization",), "collect": ("environment", "randomization")}
 
 
 def groups_of(kind: str) -> list[str]:

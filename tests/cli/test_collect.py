@@ -1,0 +1,106 @@
+"""``vla-collect`` in real processes: an expert, a policy and both, kills in the middle, and what training makes of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from vla_train.data.reader import open_reader
+from vla_train.data.records import content_fingerprint
+
+PROGRAM = [sys.executable, "-m", "vla_train.cli.collect"]
+TABLETOP = ["environment=tabletop", "environment.image_size=16", "rows=4", "block=4"]
+
+
+@pytest.fixture(scope="module")
+def run(workplace):
+    """A trained policy, if badly."""
+    return workplace.train("steps=4", "every.save=4", "every.evaluate=0", "environment.image_size=16", "name=collector")
+
+
+def collections(folder):
+    return json.loads((folder / "meta/info.json").read_text())["vla_train"]["collections"]
+
+
+def test_killed_and_begun_again_it_becomes_what_it_would_have_been(workplace, tmp_path):
+    words = [*TABLETOP, "episodes=48", "noise=0.3", "randomization=light"]
+    process = subprocess.Popen([*PROGRAM, f"output={tmp_path / 'killed'}", *words], env={**os.environ, "OMP_NUM_THREADS": "1"})
+    info = tmp_path / "killed/meta/info.json"
+    while not info.exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (torn,) = collections(tmp_path / "killed")
+    assert 0 < torn["played"] < 48
+    reader = open_reader(tmp_path / "killed")
+    assert reader.metadata.num_episodes == torn["kept"]
+    assert sum(len(block["top"]) for block in reader.frames(["top"])) == len(reader.columns().action)
+    looks = [json.loads(row["randomization"]) for row in reader.metadata.episodes]
+    assert len({json.dumps(look) for look in looks}) == len(looks)  # each episode has its own
+    told = workplace.here("vla-collect", f"output={tmp_path / 'killed'}", *words, "processes=2")
+    assert f"{torn['played']} of 48 episodes are played" in told
+    workplace.here("vla-collect", f"output={tmp_path / 'whole'}", *words)
+    parts = ("data", "meta/episodes")  # stats.json has samples of pictures, merged in another order
+    assert content_fingerprint(tmp_path / "killed", parts) == content_fingerprint(tmp_path / "whole", parts)
+    assert collections(tmp_path / "killed") == collections(tmp_path / "whole")
+    assert "48 replayed episodes succeed" in workplace.here("vla-data", "replay", str(tmp_path / "whole"))
+
+
+def test_a_policy_plays_alike_in_any_number_of_processes_and_the_expert_labels(workplace, run, tmp_path):
+    words = [f"checkpoint={run}", "player=mixture", "expert=0.5", "episodes=8", "rows=4", "block=4"]
+    told = workplace.here("vla-collect", f"output={tmp_path / 'here'}", *words)
+    assert "the expert acted in" in told
+    workplace.here("vla-collect", f"output={tmp_path / 'there'}", *words, "processes=2")
+    here, there = (open_reader(tmp_path / name).columns() for name in ("here", "there"))
+    for name in ("state", "action"):
+        assert np.array_equal(getattr(here, name), getattr(there, name))
+    (noted,) = collections(tmp_path / "here")
+    assert noted["recipe"]["checkpoint"].endswith("step_000004")
+    workplace.here("vla-collect", f"output={tmp_path / 'here'}", f"checkpoint={run}", "episodes=4", "rows=4")
+    rows = open_reader(tmp_path / "here").metadata.episodes
+    assert [row["player"] for row in rows] == ["mixture"] * 8 + ["policy"] * 4
+    assert [row["seed"] for row in rows] == list(range(12))
+
+
+def test_training_with_rounds_resumes_to_the_bit(workplace):
+    words = ["source=dagger", "source.rounds=2", "source.every=3", "source.episodes=4", "environment.image_size=16"]
+    words += ["every.evaluate=0", "every.save=2", "steps=8", "dataset.episodes=12"]
+    whole = workplace.train(*words, "name=whole")
+    rounds = sorted((whole / "dagger").iterdir())
+    assert [folder.name for folder in rounds] == ["round_001", "round_002"]
+    assert [row["seed"] for row in open_reader(rounds[1]).metadata.episodes] == [16, 17, 18, 19]
+    run, code, _ = workplace.interrupt(
+        *words, "name=stopped", when=lambda run: (run / "dagger/round_001/meta/info.json").exists()
+    )
+    assert code == 75
+    workplace.run("vla-train", f"resume={run}")
+    weights = [(folder / "checkpoints/last/policy.safetensors").read_bytes() for folder in (whole, run)]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "output= is missing"),
+        (["output=x"], "environment= is missing"),
+        (["output=x", "environment=tabletop", "player=policy"], "needs a policy"),
+        (["output=x", "environment=tabletop", "expert=0.5"], "set player=mixture"),
+        (["output=x", "environment=tabletop", "environment.split=pairs"], "held out is never recorded"),
+        (["output=x", "environment=tabletop", "environment.image_sise=16"], "Did you mean environment.image_size"),
+        (["output=x", "environment=tabletop", "episode=16"], "Did you mean episodes"),
+        (["output=x", "environment=none"], "name one"),
+        (["output=x", "environment=gym"], "has no expert"),
+        (["output=x", "environment=tabletop", "player=person"], "no terminal"),
+    ],
+)
+def test_what_cannot_be_is_told(workplace, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
+    assert message in workplace.here("vla-collect", *words, expect=2)
+    assert not (tmp_path / "x/meta").exists()

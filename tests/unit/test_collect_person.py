@@ -1,0 +1,95 @@
+"""A person at the keyboard: keys to actions, episodes that are given up, a real terminal."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+
+from tests.fakes import Corridor
+from vla_train.collection.expert import ExpertRun
+from vla_train.collection.person import PersonPlayer, action_of, legend
+from vla_train.collection.terminal import Terminal, blocks
+from vla_train.errors import UsageError
+from vla_train.spec import ActionSpec
+
+ARM = ActionSpec("continuous", 3, low=(-1.0, 0.0, -2.0), high=(1.0, 4.0, 2.0), names=("dx", "dy", "grip"))
+GRID = ActionSpec("discrete", 1, choices=3, names=("left", "right", "forward"))
+
+
+class Scripted:
+    def __init__(self, keys):
+        self.keys, self.shown = list(keys), []
+
+    def show(self, picture, lines):
+        self.shown.append((picture, lines))
+
+    def key(self):
+        return self.keys.pop(0)
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("key", "action"),
+    [
+        ("d", [0.5, 0, 0]),  # half of the way from nothing to the bound
+        ("A", [-1, 0, 0]),
+        ("\x1b[C", [0.5, 0, 0]),
+        ("W", [0, 4, 0]),
+        ("s", [0, 0, 0]),  # there is nothing below 0
+        ("q", [0, 0, -1]),
+        (" ", [0, 0, 0]),
+        ("r", None),
+        ("?", None),
+    ],
+)
+def test_a_key_is_an_action(key, action):
+    found = action_of(key, ARM)
+    assert found is None if action is None else found.tolist() == action
+
+
+def test_keys_of_a_discrete_action_are_numbered():
+    assert [action_of(key, GRID) for key in "123"] == [np.array([0]), np.array([1]), np.array([2])]
+    assert action_of("4", GRID) is None
+    assert legend(GRID) == ["1 left  2 right  3 forward"]
+
+
+def test_what_a_person_does_is_recorded_and_an_episode_can_be_given_up():
+    screen = Scripted(["D", "?", "D", "x", "D"])  # seed 1 wants place 2; seed 2 place 3, and is given up at once
+    episodes = list(ExpertRun(Corridor(1), [1, 2], PersonPlayer(screen, keeps_failures=True)))
+    assert [episode.success for episode in episodes] == [True, False]
+    assert episodes[0].columns()["action"].tolist() == [[1.0], [1.0]]
+    assert episodes[1].columns()["action"].tolist() == [[0.0]] * 4
+    assert screen.keys == ["D"]
+    picture, lines = screen.shown[0]
+    assert picture.shape == (4, 4, 3)
+    assert lines[0] == "walk 2   (step 1 of 4)"
+
+
+def test_two_pixels_stand_in_each_letter():
+    picture = np.array([[[1, 2, 3]], [[4, 5, 6]], [[7, 8, 9]]], np.uint8)
+    assert blocks(picture) == ["\x1b[38;2;1;2;3;48;2;4;5;6m▀\x1b[0m", "\x1b[38;2;7;8;9;48;2;0;0;0m▀\x1b[0m"]
+
+
+def test_a_terminals_keys_come_one_by_one_and_it_is_left_as_it_was():
+    import termios
+
+    ours, theirs = os.openpty()
+    before = termios.tcgetattr(theirs)
+    out = io.StringIO()
+    terminal = Terminal(theirs, out)
+    os.write(ours, b"d\x1b[Aw")  # pressed faster than the world steps
+    assert [terminal.key() for _ in range(3)] == ["d", "\x1b[A", "w"]
+    terminal.show(np.zeros((2, 2, 3), np.uint8), ["go"])
+    assert out.getvalue().count("▀") == 2
+    assert out.getvalue().count("\n") == 2
+    terminal.close()
+    assert termios.tcgetattr(theirs) == before
+
+
+def test_without_a_terminal_nobody_can_play():
+    reading, _ = os.pipe()
+    with pytest.raises(UsageError, match="no terminal"):
+        Terminal(reading)

@@ -1,0 +1,143 @@
+"""Blocks of seeds, played here or shared out among processes, and handed back in their order.
+
+What a block gives depends on its seeds alone: it is played from a fresh start, in an environment of always the same number of
+rows. So neither the number of processes nor who gets which block changes anything.
+"""
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from vla_train import errors, stopping
+from vla_train.collection.expert import ExpertEpisode, ExpertRun
+from vla_train.collection.player import Player
+from vla_train.envs.contract import Environment
+from vla_train.errors import VlaTrainError, WorldError
+
+AHEAD = 2  # blocks for each process that may be under way or wait to be handed on, beside the one that is next
+PATIENCE = 0.2  # seconds between two looks whether a stop was asked for
+
+
+@runtime_checkable
+class Station(Protocol):
+    """Where episodes are played: what a process makes once."""
+
+    environment: Environment
+    player: Player
+
+    def close(self) -> None: ...
+
+
+def play_block(station: Station, seeds: np.ndarray) -> list[ExpertEpisode]:
+    """The episodes of some seeds, in their order."""
+    return list(ExpertRun(station.environment, seeds, station.player))
+
+
+def play_blocks(make: Callable[[], Station], blocks: Sequence[np.ndarray], processes: int = 0) -> Iterator[list[ExpertEpisode]]:
+    """The episodes of each block, in order: played in this process (0), or in so many others, never more than blocks.
+
+    ``make`` goes to the processes by name: a ``functools.partial`` of a function in a module.
+
+    Raises:
+        Interrupted: a stop was asked for.
+        WorldError: an environment failed, or a process died.
+    """
+    if processes == 0:
+        station = make()
+        try:
+            for block in blocks:
+                yield play_block(station, block)
+        finally:
+            station.close()
+        return
+    workers = [_Worker(make, number) for number in range(min(processes, len(blocks)))]
+    try:
+        yield from _shared_out(workers, blocks)
+    finally:
+        for worker in workers:
+            worker.stop()
+
+
+def _shared_out(workers: "list[_Worker]", blocks: Sequence[np.ndarray]) -> Iterator[list[ExpertEpisode]]:
+    begun = handed = 0
+    ready: dict[int, list[ExpertEpisode]] = {}
+    while handed < len(blocks):
+        for worker in workers:
+            if worker.block is None and begun < len(blocks) and begun - handed <= AHEAD * len(workers):
+                worker.begin(begun, blocks[begun])
+                begun += 1
+        busy = {worker.connection: worker for worker in workers if worker.block is not None}
+        for connection in wait(list(busy), PATIENCE):
+            worker = busy[connection]  # type: ignore[index]  # what was waited for
+            number, episodes = worker.done()
+            ready[number] = episodes
+        stopping.check()
+        while handed in ready:
+            handed += 1
+            yield ready.pop(handed - 1)
+
+
+class _Worker:
+    """The parent's side of a process that plays blocks. ``block``: the number of the one that it plays, None while it waits."""
+
+    def __init__(self, make: Callable[[], Station], number: int) -> None:
+        context = _context()
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, make), daemon=True, name=f"collector {number}")
+        self.process.start()
+        theirs.close()
+        self.block: int | None = None
+
+    def begin(self, number: int, seeds: np.ndarray) -> None:
+        self.block = number
+        with suppress(OSError):  # it is gone: ``done`` will tell
+            self.connection.send(seeds)
+
+    def done(self) -> tuple[int, list[ExpertEpisode]]:
+        number, self.block = self.block, None
+        assert number is not None
+        try:
+            kind, value = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(5)
+            raise WorldError(
+                f"the process {self.process.name} died (exit code {self.process.exitcode}; is there enough memory?). What was "
+                "collected so far is kept: the same command goes on from there"
+            ) from None
+        if kind == "episodes":
+            return number, value
+        raise getattr(errors, kind)(value)
+
+    def stop(self) -> None:
+        self.connection.close()
+        self.process.kill()
+        self.process.join()
+
+
+def _context() -> Any:
+    """A fork of ours would share threads with us; a server that has only done the imports forks workers quickly."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["vla_train.build"])
+    return context
+
+
+def _serve(connection: Connection, make: Callable[[], Station]) -> None:
+    """The worker's side: play blocks until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    try:
+        station = make()
+        while True:
+            connection.send(("episodes", play_block(station, connection.recv())))
+    except (EOFError, BrokenPipeError):
+        return
+    except VlaTrainError as error:
+        connection.send((type(error).__name__, str(error)))
+    except Exception as error:
+        connection.send(("WorldError", f"{type(error).__name__}: {error}"))

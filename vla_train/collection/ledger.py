@@ -1,0 +1,92 @@
+"""What was collected into a dataset so far: ``vla_train.collections`` in its info.json, by which a command goes on."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_train import seeds
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.lerobot_info import read_info
+from vla_train.errors import DataError, UsageError
+
+COLLECTIONS = "collections"  # the key in info.json
+COUNTS = ("start", "episodes", "played", "kept", "succeeded")
+OWN = {"data", "meta", "videos", "cache", ".writing.lock"}  # what a dataset's folder may hold before anything was committed
+
+
+@dataclass
+class Collection:
+    """Seeds ``start`` to ``start + episodes`` of the training range, of which ``played`` are done and ``kept`` were recorded."""
+
+    recipe: Mapping[str, Any]  # JSON: all that decides what the episodes are
+    start: int
+    episodes: int
+    played: int = 0
+    kept: int = 0
+    succeeded: int = 0
+
+    def blocks(self, size: int) -> list[np.ndarray]:
+        """The seeds that are left, ``size`` at a time."""
+        left = seeds.seeds("train", self.episodes - self.played, self.start + self.played)
+        return [left[first : first + size] for first in range(0, len(left), size)]
+
+
+def collections_in(folder: Path) -> list[Collection]:
+    """What was collected into a dataset; nothing where there is none yet. UsageError for a folder that holds something else."""
+    if not (folder / layout.INFO).exists():
+        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - OWN):
+            raise UsageError(f"output={folder} is there and no dataset: name a new folder, or a dataset to add to")
+        return []
+    ours = read_info(folder).get(layout.OURS)
+    noted = _noted(ours) if isinstance(ours, dict) else []
+    try:
+        found = [Collection(**one) for one in noted]
+        if any(type(getattr(one, name)) is not int or getattr(one, name) < 0 for one in found for name in COUNTS):
+            raise TypeError("a count is none")
+    except TypeError as error:
+        raise DataError(f"{folder / layout.INFO}: what it says of its collections cannot be read ({error})") from error
+    return found
+
+
+def _noted(ours: Mapping[str, Any]) -> Any:
+    """The collections; of demonstrations that a run of vla-train made, the seeds that they took."""
+    recipe = ours.get("recipe")
+    if COLLECTIONS in ours or not isinstance(recipe, dict) or not {"start", "episodes"} <= set(recipe):
+        return ours.get(COLLECTIONS, [])
+    start, episodes = recipe["start"], recipe["episodes"]
+    return [{"recipe": recipe, "start": start, "episodes": episodes, "played": episodes}]
+
+
+def as_read(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe as it will be read back from JSON."""
+    read: dict[str, Any] = json.loads(json.dumps(recipe))
+    return read
+
+
+def current(
+    before: Sequence[Collection], recipe: Mapping[str, Any], episodes: int, wished: int | None, folder: Path
+) -> Collection:
+    """The collection that a command makes: the last one where that was stopped in the middle of the same, or a new one.
+
+    ``wished`` is the first seed (None: behind all that were played). UsageError for seeds that are there or are not for
+    training.
+    """
+    recipe = as_read(recipe)
+    last = before[-1] if before else None
+    same = last is not None and (last.recipe, last.episodes) == (recipe, episodes) and wished in (None, last.start)
+    if last is not None and same and last.played < last.episodes:
+        return last
+    start = max((one.start + one.episodes for one in before), default=0) if wished is None else wished
+    if start + episodes > (most := len(seeds.RANGES["train"])):
+        raise UsageError(f"start={start} and episodes={episodes} reach beyond the {most:,} training seeds: lower start")
+    for one in before:
+        if one.recipe == recipe and start < one.start + one.played and one.start < start + episodes:
+            raise UsageError(
+                f"{folder} has seeds {one.start} to {one.start + one.played - 1} of the same already: leave out start=, which "
+                "then goes on behind them"
+            )
+    return Collection(recipe, start, episodes)
