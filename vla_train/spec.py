@@ -177,12 +177,15 @@ B_co = TypeVar("B_co", bound="Struct", covariant=True)
 class Source(Protocol[B_co]):
     """Yields typed batches for ever, and can be stopped and resumed anywhere."""
 
-    collects: bool  # whether it steps a world
+    collects: bool  # whether it steps a world as long as it is asked for batches, so that env_steps can end a run
     env_steps: int  # taken in a world so far
 
     @property
     def batch_type(self) -> type[B_co]: ...
     def close(self) -> None: ...
+    def prepare(self) -> None:
+        """Make what must be there before the next batch and is no training: the time that it takes is not counted as that."""
+
     def __next__(self) -> B_co: ...
     def state_dict(self) -> StateDict: ...
     def load_state_dict(self, state: StateDict) -> None: ...

@@ -204,6 +204,7 @@ class Trainer:
         return every > 0 and self.counters.step > 0 and self.counters.step % every == 0
 
     def _update(self) -> None:
+        self.source.prepare()
         start = time.perf_counter()
         batch: Struct = next(self.source).to(self.device, non_blocking=True)
         waited = time.perf_counter() - start

@@ -41,9 +41,13 @@ class Counting:
     """A source of the numbers 1, 2, 3, ...; ``bad_at`` makes one of them NaN."""
 
     env_steps, collects = 0, False
+    preparing = 0.0  # seconds before each batch
 
     def __init__(self, bad_at: int = -1):
         self.count, self.bad_at = 0, bad_at
+
+    def prepare(self):
+        time.sleep(self.preparing)
 
     def __next__(self):
         self.count += 1

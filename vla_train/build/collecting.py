@@ -41,6 +41,7 @@ class Station:
 
     environment: Environment
     player: Player
+    encodes: bool
 
     def close(self) -> None:
         self.environment.close()
@@ -73,7 +74,7 @@ def make_station(config: Config) -> Station:
     assert maker is not None, "collecting without an environment is refused before"
     here = {"processes": 0} if config["processes"] and "processes" in config["environment"] else {}
     player = make_player(config)
-    return Station(maker(config["rows"], **here), player)
+    return Station(maker(config["rows"], **here), player, encodes=config["video"] is None)
 
 
 def make_player(config: Config) -> Player:

@@ -246,7 +246,9 @@ def make_source(
         )
     if config["env_steps"] and not source.collects:
         name = config["choices"]["source"]
-        raise UsageError(f"env_steps={config['env_steps']}: source={name} steps no environment, so set steps or minutes instead")
+        raise UsageError(
+            f"env_steps={config['env_steps']}: source={name} steps no environment, or not for ever: set steps or minutes"
+        )
     return source
 
 

@@ -24,7 +24,6 @@ from vla_train.data.reader import open_reader
 from vla_train.envs.contract import Environment
 from vla_train.errors import CheckpointError, DataError, UsageError
 from vla_train.models.policy import Policy
-from vla_train.processor import Processor
 from vla_train.rollouts import Agent
 from vla_train.rollouts.chunks import RecedingHorizon
 from vla_train.sources.dagger import DaggerSource
@@ -36,15 +35,27 @@ BLOCK = 128
 Say = Callable[[str], None]
 
 
+def refuse_early(config: Config, stage: Stage) -> None:
+    """Raise UsageError where source=dagger cannot play, before there are demonstrations or a run folder."""
+    if config["source"]["_target_"] != f"{DaggerSource.__module__}.{DaggerSource.__qualname__}":
+        return
+    maker = environment_maker(config, stage)
+    if maker is None:
+        raise UsageError("source=dagger plays in the run's environment, and there is none (environment=none): name one")
+    with closing(maker(1)) as environment:
+        if "expert" in environment.not_applicable:
+            raise UsageError(f"source=dagger needs an expert: {environment.not_applicable['expert']}; set source=dataset")
+
+
 def with_rounds(
-    sources: Callable[[Stage], Any], config: Config, policy: Policy, processor: Processor, run: Path, say: Say
+    sources: Callable[[Stage], Any], config: Config, policy: Policy, demonstrations: DemonstrationDataset, run: Path, say: Say
 ) -> Callable[[Stage], Any]:
     """``sources``, of which those that grow by rounds are told how."""
 
     def made(stage: Stage) -> Any:
         source = sources(stage)
         if isinstance(source, DaggerSource):
-            source.rounds = PlayedRounds(config, stage, policy, processor, run / FOLDER, say)
+            source.rounds = PlayedRounds(config, stage, policy, demonstrations, run / FOLDER, say)
         return source
 
     return made
@@ -54,20 +65,18 @@ class PlayedRounds:
     """See ``sources.dagger.Rounds``. A round that is there is played anew only if another policy played it."""
 
     def __init__(
-        self, config: Config, stage: Stage, policy: Policy, processor: Processor, folder: Path, say: Say = print
+        self, config: Config, stage: Stage, policy: Policy, demonstrations: DemonstrationDataset, folder: Path, say: Say = print
     ) -> None:
         maker = environment_maker(config, stage)
-        if maker is None:
-            raise UsageError("source=dagger plays in the run's environment, and there is none (environment=none): name one")
+        assert maker is not None, "a run without an environment is refused before it begins"
         held_out = {"split": "train"} if "split" in config["environment"] else {}
         self._make: Callable[[], Environment] = lambda: maker(ROWS, **held_out)
         self._config, self._stage, self._folder = config, stage, folder
-        self._policy, self._processor, self._say = policy, processor, say
+        self._policy, self._processor, self._say = policy, demonstrations.processor, say
+        self._demonstrations = demonstrations.folder
 
     def play(self, number: int, episodes: int, share: float) -> DemonstrationDataset:
         with closing(self._make()) as environment:
-            if "expert" in environment.not_applicable:
-                raise UsageError(f"source=dagger needs an expert: {environment.not_applicable['expert']}; set source=dataset")
             player = self._player(share)
 
             def play(blocks: Sequence[np.ndarray]) -> Generator[list[ExpertEpisode], None, None]:
@@ -76,7 +85,7 @@ class PlayedRounds:
 
             world = World.of(environment)
             recipe = world.recipe({}) | {"round": number, "expert": share, "policy": _digest(self._policy)}
-            start = self._demonstrated() + (number - 1) * episodes
+            start = ledger.first_free(self._demonstrations) + (number - 1) * episodes
             wish = Wish(recipe, episodes, start, block=BLOCK, only_successes=False, note=lambda text: None)
             folder = self._of(number)
             if not _is_of(folder, wish):
@@ -91,7 +100,7 @@ class PlayedRounds:
         return self._open(number)
 
     def augmentation(self, dataset: DemonstrationDataset) -> Change | None:
-        return make_augmentation(self._config, dataset, self._stage)  # type: ignore[no-any-return]
+        return make_augmentation(self._config, dataset, [self._stage])  # type: ignore[no-any-return]
 
     def _player(self, share: float) -> MixturePlayer:
         settings, device = self._config["evaluation"], next(self._policy.parameters()).device
@@ -105,11 +114,6 @@ class PlayedRounds:
         """A round as the demonstrations are seen, none of it held out."""
         kept = self._config | {"dataset": self._config["dataset"] | {"validation": 0.0, "held_out": None}}
         return open_dataset(kept, open_reader(self._of(number)), self._processor)
-
-    def _demonstrated(self) -> int:
-        """The first training seed that no demonstration has."""
-        dataset = self._config["dataset"]
-        return int(dataset.get("start") or 0) + int(dataset.get("episodes") or 0)
 
 
 def _is_of(folder: Path, wish: Wish) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
+from vla_train.build import rounds
 from vla_train.build.augmenting import added_words, make_sources
 from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
 from vla_train.build.objects import (
@@ -26,7 +27,6 @@ from vla_train.build.objects import (
     make_policy,
     make_processor,
 )
-from vla_train.build.rounds import with_rounds
 from vla_train.checkpoint.store import FOLDER
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import Mixture
@@ -106,6 +106,7 @@ def _train(
     curriculum: Curriculum = make(config["curriculum"], "curriculum")
     stage = curriculum.stage()
     assert stage is not None, "a curriculum has a first stage"
+    rounds.refuse_early(config, stage)
     learner = _learner(config, curriculum.stages(), saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
     for note in learner.processor.notes():
@@ -137,7 +138,7 @@ def _train(
         run=run,
         paradigm=paradigm,
         average=Average(policy, config["optimizer"]["ema"]),
-        sources=with_rounds(sources, config, policy, learner.processor, run, console.message),
+        sources=rounds.with_rounds(sources, config, policy, learner.dataset, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,

@@ -121,8 +121,9 @@ def _add(
     for episode in episodes:
         keep = bool(episode.steps) and (episode.success or not wish.only_successes)
         if keep:
-            helped = {} if episode.helped is None else {"expert_steps": episode.helped}
-            write_episode(writer, world, episode, {"player": episode.player} | helped)
+            facts: dict[str, str | int] = {"player": episode.player}
+            facts |= {} if episode.helped is None else {"expert_steps": episode.helped}
+            write_episode(writer, world, episode, facts)
             found.frames += len(episode.steps)
             found.helped += episode.helped or 0
         for count in (current, found):

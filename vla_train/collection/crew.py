@@ -6,7 +6,7 @@ rows. So neither the number of processes nor who gets which block changes anythi
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, runtime_checkable
@@ -29,16 +29,22 @@ class Station(Protocol):
 
     environment: Environment
     player: Player
+    encodes: bool  # pictures are encoded here, not where they are written
 
     def close(self) -> None: ...
 
 
 def play_block(station: Station, seeds: np.ndarray) -> list[ExpertEpisode]:
     """The episodes of some seeds, in their order."""
-    return list(ExpertRun(station.environment, seeds, station.player))
+    episodes = list(ExpertRun(station.environment, seeds, station.player))
+    for episode in episodes if station.encodes else ():
+        episode.encode()
+    return episodes
 
 
-def play_blocks(make: Callable[[], Station], blocks: Sequence[np.ndarray], processes: int = 0) -> Iterator[list[ExpertEpisode]]:
+def play_blocks(
+    make: Callable[[], Station], blocks: Sequence[np.ndarray], processes: int = 0
+) -> Generator[list[ExpertEpisode], None, None]:
     """The episodes of each block, in order: played in this process (0), or in so many others, never more than blocks.
 
     ``make`` goes to the processes by name: a ``functools.partial`` of a function in a module.
@@ -73,7 +79,7 @@ def _shared_out(workers: "list[_Worker]", blocks: Sequence[np.ndarray]) -> Itera
                 begun += 1
         busy = {worker.connection: worker for worker in workers if worker.block is not None}
         for connection in wait(list(busy), PATIENCE):
-            worker = busy[connection]  # type: ignore[index]  # what was waited for
+            worker = busy[connection]
             number, episodes = worker.done()
             ready[number] = episodes
         stopping.check()

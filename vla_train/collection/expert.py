@@ -9,6 +9,7 @@ import numpy as np
 
 from vla_train import stopping
 from vla_train.collection.player import Moment, Player
+from vla_train.data.encoded import EncodedFrames
 from vla_train.envs.contract import Environment, Goal
 from vla_train.types import RawObservation
 
@@ -30,6 +31,7 @@ class ExpertEpisode:
     success: bool = False
     helped: int | None = None  # steps in which the expert acted in the player's place; None: such help is not given
     steps: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float, bool, bool]] = field(default_factory=list)
+    encoded: dict[str, EncodedFrames] = field(default_factory=dict)  # instead of the pictures in ``steps``, once they are
 
     def add(
         self,
@@ -45,11 +47,20 @@ class ExpertEpisode:
         kept = (images, seen["state"][row].copy(), action[row].copy(), float(reward[row]))
         self.steps.append((*kept, bool(terminated[row]), bool(truncated[row])))
 
+    def encode(self) -> None:
+        """Encode the pictures as a dataset keeps them: work that need not be done where it is written."""
+        if self.steps:
+            self.encoded = {camera: EncodedFrames.of(frames) for camera, frames in self._frames().items()}
+            self.steps = [({}, *others) for _, *others in self.steps]  # type: ignore[misc]  # as many as there were
+
+    def _frames(self) -> dict[str, np.ndarray]:
+        return {camera: np.stack([step[0][camera] for step in self.steps]) for camera in self.steps[0][0]}
+
     def columns(self) -> dict[str, Any]:
-        """images {camera: uint8 [t, y, x, c]}, state [t, s], action [t, a], reward, terminated and truncated [t]."""
-        images, state, action, reward, terminated, truncated = zip(*self.steps, strict=True)
+        """images {camera: uint8 [t, y, x, c], or encoded}, state [t, s], action [t, a], reward, terminated and truncated [t]."""
+        _, state, action, reward, terminated, truncated = zip(*self.steps, strict=True)
         return {
-            "images": {camera: np.stack([frame[camera] for frame in images]) for camera in images[0]},
+            "images": self.encoded or self._frames(),
             "state": np.stack(state),
             "action": np.stack(action),
             "reward": np.array(reward, np.float32),

@@ -61,6 +61,16 @@ def _noted(ours: Mapping[str, Any]) -> Any:
     return [{"recipe": recipe, "start": start, "episodes": episodes, "played": episodes}]
 
 
+def behind(collections: Sequence[Collection]) -> int:
+    """The first training seed behind all that were taken."""
+    return max((one.start + one.episodes for one in collections), default=0)
+
+
+def first_free(folder: Path) -> int:
+    """The first training seed behind those that a dataset took, as far as it says."""
+    return behind(collections_in(folder)) if (folder / layout.INFO).exists() else 0
+
+
 def as_read(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe as it will be read back from JSON."""
     read: dict[str, Any] = json.loads(json.dumps(recipe))
@@ -80,7 +90,7 @@ def current(
     same = last is not None and (last.recipe, last.episodes) == (recipe, episodes) and wished in (None, last.start)
     if last is not None and same and last.played < last.episodes:
         return last
-    start = max((one.start + one.episodes for one in before), default=0) if wished is None else wished
+    start = behind(before) if wished is None else wished
     if start + episodes > (most := len(seeds.RANGES["train"])):
         raise UsageError(f"start={start} and episodes={episodes} reach beyond the {most:,} training seeds: lower start")
     for one in before:

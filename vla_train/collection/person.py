@@ -7,7 +7,7 @@ import numpy as np
 from vla_train.collection.player import Moment, Move
 from vla_train.spec import ActionSpec
 
-PAIRS = ("da", "ws", "eq", "rf", "tg", "yh", "uj", "ik")  # of a continuous action: more and less of each dimension
+PAIRS = [tuple(keys) for keys in ("da", "ws", "eq", "rf", "tg", "yh", "uj", "ik")]  # for more and less of each number
 ARROWS = {"\x1b[C": "d", "\x1b[D": "a", "\x1b[A": "w", "\x1b[B": "s"}
 NUMBERED = "1234567890abcdefghijklmnopqrstuvw"  # of a discrete action
 GIVE_UP, NOTHING = "x", " "

@@ -13,6 +13,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.encoded import EncodedFrames, sampled_steps
 from vla_train.data.images import encode_png
 from vla_train.data.lerobot_files import DataFiles
 from vla_train.data.lerobot_meta import Meta, write_json
@@ -22,7 +23,6 @@ from vla_train.data.statistics import Described, PixelStatistics, describe, desc
 from vla_train.data.video_files import EncodedVideos, Videos
 from vla_train.errors import DataError, UsageError
 
-SAMPLED_FRAMES = 8  # of each episode, evenly spread, for the statistics of its images
 LOCK = ".writing.lock"
 
 
@@ -82,15 +82,15 @@ class EpisodeWriter:
     def add(
         self,
         numbers: Mapping[str, np.ndarray],
-        blocks: Iterable[Mapping[str, np.ndarray]],
+        blocks: Iterable[Mapping[str, np.ndarray | EncodedFrames]],
         texts: Sequence[str],
         facts: Mapping[str, Any],
     ) -> None:
         """One episode of t > 0 steps with the instruction of each, [t].
 
         ``numbers`` are [t, d] (or [t] for d = 1) of every feature that is no picture; of the bookkeeping only ``timestamp`` may
-        be given. ``blocks`` are the pictures in order, uint8 [n, y, x, c] of every camera, as many together as there are steps.
-        ValueError at a wrong shape, DataError at a number that is not finite: then nothing of the episode is kept.
+        be given. ``blocks`` are the pictures in order, uint8 [n, y, x, c] of every camera, as many together as there are steps
+        (of a camera that is no video they may be encoded already, then all in one block). ValueError at a wrong shape, DataError at a number that is not finite: then nothing of the episode is kept.
         """
         length, known = len(texts), len(self.meta.texts)
         steps, index = np.arange(length), self.meta.num_episodes
@@ -157,10 +157,10 @@ class EpisodeWriter:
         return numbers
 
     def _pictures(
-        self, blocks: Iterable[Mapping[str, np.ndarray]], length: int
+        self, blocks: Iterable[Mapping[str, np.ndarray | EncodedFrames]], length: int
     ) -> tuple[dict[str, list[bytes]], dict[str, PixelStatistics]]:
         """Hand the pictures on to the videos. Returns the bytes of those that stay in parquet, and the statistics of all."""
-        sampled = np.unique(np.linspace(0, length - 1, SAMPLED_FRAMES).round().astype(int))
+        sampled = sampled_steps(length)
         images: dict[str, list[bytes]] = {name: [] for name in self._pixels if name not in self._videos}
         statistics = {name: PixelStatistics(self.features[name]["shape"][2]) for name in self._pixels}
         done = 0
@@ -172,6 +172,10 @@ class EpisodeWriter:
                 if frames.shape != (count, *self.features[name]["shape"]):
                     wanted = [count, *self.features[name]["shape"]]
                     raise ValueError(f"{name} has shape {list(frames.shape)}, not {wanted}")
+                if isinstance(frames, EncodedFrames):
+                    images[name] += frames.pictures
+                    statistics[name].merge(frames.statistics)
+                    continue
                 if name in self._videos:
                     self._videos[name].add(frames)
                 else:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.encoded import EncodedFrames
 from vla_train.data.episode_writer import EpisodeWriter
 from vla_train.data.lerobot_info import read_info, spec_of
 from vla_train.spec import Spec
@@ -58,7 +59,7 @@ class LeRobotWriter:
     def add_episode(
         self,
         *,
-        images: Mapping[str, np.ndarray],
+        images: Mapping[str, np.ndarray | EncodedFrames],
         state: np.ndarray,
         action: np.ndarray,
         reward: np.ndarray,
@@ -70,8 +71,8 @@ class LeRobotWriter:
     ) -> None:
         """One episode of t > 0 steps: what was seen before each action, the action, and what followed from it.
 
-        images uint8 [t, y, x, c] for each camera of the Spec, state [t, s], action [t, a] (int [t, 1] if discrete), reward,
-        terminated and truncated [t]. ``metadata`` are JSON scalars under any names (nested values as JSON text); an
+        images uint8 [t, y, x, c] for each camera of the Spec, or encoded, state [t, s], action [t, a] (int [t, 1] if discrete),
+        reward, terminated and truncated [t]. ``metadata`` are JSON scalars under any names (nested values as JSON text); an
         ``outcome`` of "success" marks the last frame's ``next.success``. DataError at a number that is not finite.
         """
         facts = dict(metadata or {})

@@ -133,4 +133,5 @@ def _behaviour(recipe: Mapping[str, Any], path: Path) -> Behaviour:
     values = {name: recipe.get(name, 0.0) for name in ("noise", "mediocre", "random")}
     if any(isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10 for value in values.values()):
         raise DataError(f"{path}: the recipe in {layout.INFO} has {values}, which are no shares and noise")
-    return Behaviour(**{name: float(value) for name, value in values.items()})
+    noise, mediocre, random = map(float, values.values())
+    return Behaviour(noise, mediocre, random)

@@ -5,7 +5,6 @@ first policy learns from the expert's own episodes; then, round by round, policy
 every state what it would have done, and the next policy learns from all episodes so far.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -43,7 +42,7 @@ class DaggerSource:
     those of the demonstrations too, are drawn equally often. The other keys are those of ``DatasetSource``.
     """
 
-    collects = True
+    collects = False  # it does, but no longer than its rounds: env_steps might never end a run
 
     def __init__(
         self,
@@ -66,10 +65,10 @@ class DaggerSource:
             raise UsageError("source=dagger gives what an expert did: choose a paradigm that learns from that, as bc does")
         self._parts = {"demonstrations": dataset}
         self._rounds, self._every, self._episodes, self._expert = rounds, every, episodes, expert
-        self._make = functools.partial(DatasetSource, batch_type=batch_type, **keys)
+        self._keys = {"batch_type": batch_type, **keys}
         self._seed, self._batches = seed, 0
         self.rounds: Rounds | None = None  # set before the first batch
-        self._source = self._make(dataset, indices=indices, seed=seed, augmentation=augmentation)
+        self._source = DatasetSource(dataset, indices=indices, seed=seed, augmentation=augmentation, **self._keys)
 
     @property
     def batch_type(self) -> type[Demonstration]:
@@ -88,10 +87,14 @@ class DaggerSource:
     def __iter__(self) -> Iterator[Demonstration]:
         return self
 
-    def __next__(self) -> Demonstration:
+    def prepare(self) -> None:
+        """Play the rounds that are due."""
         while self.round < min(self._rounds, self._batches // self._every):
             number = self.round + 1
             self._grow(lambda rounds: rounds.play(number, self._episodes, self._expert**number))  # noqa: B023  # called at once
+
+    def __next__(self) -> Demonstration:
+        self.prepare()
         batch = next(self._source)
         self._batches += 1
         return batch
@@ -123,4 +126,5 @@ class DaggerSource:
         dataset = joined(self._parts)
         seed = self._seed + self.round * SEEDS_APART
         augmentation = self.rounds.augmentation(dataset)
-        self._source = self._make(dataset, indices=[dataset.frames("train")], seed=seed, augmentation=augmentation)
+        indices = [dataset.frames("train")]
+        self._source = DatasetSource(dataset, indices=indices, seed=seed, augmentation=augmentation, **self._keys)

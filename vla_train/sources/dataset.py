@@ -87,6 +87,9 @@ class DatasetSource:
     def __iter__(self) -> Iterator[Demonstration]:
         return self
 
+    def prepare(self) -> None:
+        """Everything is there."""
+
     def __next__(self) -> Demonstration:
         if self._prefetch == 0:
             batch = self._make(self._batches)
