@@ -71,7 +71,8 @@ class Names:
 
 @dataclass(frozen=True)
 class Symmetry:
-    """None: not known, or none."""
+    """None: not known, or none. ``unnamed`` tells a user why there are no names, and what to set so that there are."""
 
     plane: Plane | None = None
     names: Names | None = None
+    unnamed: str = ""

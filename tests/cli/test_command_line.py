@@ -91,6 +91,8 @@ def test_a_mistake_is_one_message_and_quick():
         (["lr=0.1"], "Did you mean optimizer.lr?"),
         (["model.widht=3"], "model.widht: model=transformer has no such key. Did you mean model.width?"),
         (["model=film_cnn", "model.stem=patch"], "model=film_cnn has no such key"),
+        (["augmentation.cutout=0"], "augmentation=none has no such key. These have it: augmentation=full, augmentation=images."),
+        (["head=gaussian", "+head.loss=l2"], "head=gaussian has no such key. These have it: head=regression."),
         (["every.lgo=3"], "Did you mean every.log?"),
         (["~every.lgo"], "Did you mean every.log?"),
         (["experiment=quikstart"], "Did you mean quickstart?"),

@@ -1,17 +1,20 @@
 """What every YAML of ``augmentation`` promises, on demonstrations of the tabletop: the same samples in whatever batches."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from tests.toy_dataset import write_toy
 from vla_train import config as configuration
-from vla_train.build import augmenting
+from vla_train.build import augmenting, train
 from vla_train.build.augmenting import _symmetry, added_words, make_augmentation
 from vla_train.build.objects import environment_maker
 from vla_train.collection.demonstrations import Demonstrations
 from vla_train.curricula import Mixed
+from vla_train.data.augmentation import Augmentation
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.reader import open_reader
 from vla_train.envs.tabletop import TabletopVectorEnv
@@ -116,16 +119,64 @@ def test_data_of_which_nothing_is_known_are_refused(dataset):
         make_augmentation(
             _without_world("symmetry", "augmentation.flips=[]", "augmentation.rotation=false"), dataset, [Stage("none")]
         )
-    with pytest.raises(UsageError, match="which words are colours"):
+    with pytest.raises(UsageError, match="randomization=none"):
         augmentation(dataset, "symmetry", "randomization=light")
-    wrong = (
-        "{colour: red}",
-        "{cameras: [top], state: x, action: [dx]}",
-        "{cameras: [top], state: [x], action: [dx], period: pi}",
-    )
-    for plane in wrong:
-        with pytest.raises(UsageError, match=r"augmentation\.plane.*cameras, state and action"):
-            augmentation(dataset, "geometry", f"augmentation.plane={plane}")
+
+
+def test_all_that_is_not_known_is_told_at_once(dataset):
+    with pytest.raises(UsageError) as refused:
+        make_augmentation(_without_world("full"), dataset, [Stage("none")])
+    lines = str(refused.value).splitlines()
+    assert len(lines) == 2
+    assert "set augmentation.flips=[] augmentation.rotation=false" in lines[0]
+    assert "set augmentation.colours=none augmentation.shapes=false" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("plane", "messages"),
+    [
+        ("{camera: [top]}", ["there is no 'camera'. Did you mean cameras?"]),
+        ("{cameras: [top], state: x, action: [dx]}", ["state=x is no list of words"]),
+        ("{cameras: [top], state: [x], action: [dx], period: pi}", ["period=pi must be a number"]),
+        ("{cameras: [tip], state: [x], action: [dx]}", ["the data have no camera 'tip'. Did you mean top? They have top"]),
+        (
+            "{cameras: [top], action: [dx, dz]}",
+            ["0 numbers of the state are declared (none), but there are 5: ", "action declares 'dz'"],
+        ),
+    ],
+)
+def test_a_plane_that_does_not_fit_is_refused_with_all_that_is_wrong(dataset, plane, messages):
+    with pytest.raises(UsageError) as refused:
+        augmentation(dataset, "geometry", f"augmentation.plane={plane}")
+    assert [message for message in messages if message not in str(refused.value)] == []
+
+
+def test_what_is_done_is_told_and_what_is_not(dataset):
+    told = str(augmentation(dataset, "full"))
+    assert told.startswith("pictures, numbers and words are mirrored or turned together (8 of 8 moves; 100 % of the samples)")
+    assert [part for part in ("colours (legal) change", "synonyms 30 %", "cutout of top change (50 %") if part not in told] == []
+    symbols = replace(dataset.processor.image_specs["top"], kind="symbols", symbols=(3, 3, 3))
+    known = {"spec": dataset.spec, "cameras": {"view": symbols}, "scenes": [], "symmetries": dict}
+    alone = Augmentation(**known, images=0.5, brightness=0.1)
+    assert alone.changes == []
+    assert str(alone) == "nothing is done about light, colour and the like, for no camera has colour pictures"
+
+
+def test_what_a_world_does_not_allow_is_refused_before_demonstrations_are_made(tmp_path):
+    """In BabyAI's pixels colours cannot be exchanged."""
+    pytest.importorskip("minigrid")
+    words = ["dataset=babyai", "augmentation=symmetry", "runtime.device=cpu", f"output={tmp_path}"]
+    with pytest.raises(UsageError, match=r"set dataset\.view=symbolic, or set augmentation\.colours=none"):
+        train(configuration.compose(words), words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_recordings_do_not_allow_is_refused_before_a_frame_is_decoded(tmp_path):
+    write_toy(tmp_path / "toy")
+    words = ["dataset=lerobot", f"dataset.path={tmp_path / 'toy'}", "augmentation=full", f"output={tmp_path / 'out'}"]
+    with pytest.raises(UsageError, match=r"augmentation\.plane"):
+        train(configuration.compose([*words, "dataset.validation=0"]), words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_every_stage_of_a_curriculum_is_asked_and_only_where_something_moves_or_is_renamed(dataset, monkeypatch):

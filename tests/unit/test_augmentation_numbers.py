@@ -107,7 +107,7 @@ def test_the_words_decide_which_moves_there_are():
 @pytest.mark.parametrize(
     ("plane", "of", "message"),
     [
-        (ARM, spec(state=3), "4 numbers of the state are declared, but there are 3"),
+        (ARM, spec(state=3), "4 numbers of the state are declared .*, but there are 3"),
         (Plane(("top",), ("x", "y", "roll", ""), ARM.action), spec(), "state declares 'roll'"),
         (Plane(("top",), ("x", "", "yaw", ""), ARM.action), spec(), r"has 'x', which these moves turn into \['y'\]"),
         (Plane(("top",), ("+x", "-y", "+y", ""), ARM.action), spec(), r"has '\+x', which these moves turn into"),

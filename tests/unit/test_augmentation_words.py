@@ -8,7 +8,7 @@ import pytest
 
 from tests.moved_scenes import CORNERS, DIRECTIONS, moved_goal, moved_word
 from vla_train.data.augmentation.directions import moved_words
-from vla_train.data.augmentation.geometry import FLIPS, MOVES, _after, _closed
+from vla_train.data.augmentation.moves import FLIPS, MOVES, _after, closed
 from vla_train.data.augmentation.renaming import Renaming, renamed
 from vla_train.envs.tabletop import TabletopVectorEnv, grammar, splits, world
 from vla_train.errors import UsageError
@@ -91,11 +91,11 @@ def test_turns_have_several_spellings_and_up_from_the_table_is_no_direction():
 
 
 def test_moves_close_to_groups_of_the_square():
-    assert _closed(set()) == [0]
-    assert _closed({FLIPS["horizontal"]}) == [0, 4]
-    assert _closed({FLIPS["horizontal"], FLIPS["vertical"]}) == [0, 2, 4, 6], "both flips are half a turn"
-    assert _closed({1}) == [0, 1, 2, 3]
-    assert _closed({1, FLIPS["vertical"]}) == list(range(8))
+    assert closed(set()) == [0]
+    assert closed({FLIPS["horizontal"]}) == [0, 4]
+    assert closed({FLIPS["horizontal"], FLIPS["vertical"]}) == [0, 2, 4, 6], "both flips are half a turn"
+    assert closed({1}) == [0, 1, 2, 3]
+    assert closed({1, FLIPS["vertical"]}) == list(range(8))
     assert _after(4, 1) == 5, "mirrored, then turned: that is how moves are numbered"
     assert _after(1, 4) == 7, "turned, then mirrored: the other diagonal"
 

@@ -1,5 +1,6 @@
 """The loop by itself: limits, progress, early stopping, best, and what it saves."""
 
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,6 +110,14 @@ def test_the_run_ends_after_its_steps_and_keeps_the_newest_checkpoints(tmp_path)
     assert trainer.counters.samples == 40
     saved = sorted(path.name for path in (tmp_path / "checkpoints").iterdir() if path.is_dir() and not path.is_symlink())
     assert saved == ["step_000009", "step_000010"]
+
+
+def test_what_a_source_prepares_is_no_training_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(Counting, "preparing", 0.02)
+    trainer = make_trainer(tmp_path, limits=Limits(steps=10), evaluate=0)
+    began = time.perf_counter()
+    trainer.train()
+    assert time.perf_counter() - began > 0.2 > trainer.counters.seconds > 0
 
 
 def test_best_is_the_best_evaluation_and_stays(tmp_path):

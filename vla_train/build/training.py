@@ -11,7 +11,7 @@ from typing import Any
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
 from vla_train.build import rounds
-from vla_train.build.augmenting import added_words, make_sources
+from vla_train.build.augmenting import added_words, augmentation_for, make_sources, refuse_early
 from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
 from vla_train.build.objects import (
     Config,
@@ -83,6 +83,7 @@ class _Learner:
     processor: Processor
     policy: Policy
     dataset: DemonstrationDataset
+    augmentation: Any  # None: none
 
 
 def _train(
@@ -115,7 +116,7 @@ def _train(
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, settings, progress)
-    sources = make_sources(config, learner.dataset, paradigm.batch_type, curriculum.stages())
+    sources = make_sources(config, learner.dataset, paradigm.batch_type, learner.augmentation)
     sources(stage).close()  # what does not fit is told before there is a run folder
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():
@@ -221,24 +222,29 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
 
     Tokenizer, statistics and Spec are those of all stages, whichever comes first.
     """
+    start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
+    if start is None:
+        refuse_early(config, stages)
     readers = open_stages(config, stages)
     spec = spec_of(config, readers)
-    start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     if start is None:
         config = choose_head(config, spec.action)
         window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
         processor = make_processor(config, window, _training_instructions(config, readers))
         policy = make_policy(config, processor)
-        dataset = open_datasets(config, readers, processor)
-        fit_normalizer(policy, dataset, config["normalization"])
-        return _Learner(config, processor, policy, dataset)
-    config, processor, policy = _started(config, start, spec)
-    if saved is None:
+    else:
+        config, processor, policy = _started(config, start, spec)
+    if start is not None and saved is None:
         console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
+    augmentation = augmentation_for(config, stages, processor, spec, readers)
+    if augmentation is not None:
+        console.message(f"augmentation={config['choices']['augmentation']}: {augmentation}")
     dataset = open_datasets(config, readers, processor)
+    if start is None:
+        fit_normalizer(policy, dataset, config["normalization"])
     if saved is not None:
         _check_dataset(config, saved, dataset)
-    return _Learner(config, processor, policy, dataset)
+    return _Learner(config, processor, policy, dataset, augmentation)
 
 
 def _training_instructions(config: Config, readers: Mapping[str, Reader]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 from vla_train.config import folders, words
 from vla_train.config.compose import compose
 from vla_train.config.read import read_yaml
-from vla_train.config.schema import MAY_HAVE, load_choice, unknown_choice
+from vla_train.config.schema import MAY_HAVE, elsewhere, load_choice, unknown_choice
 from vla_train.config.targets import EVAL_PRESETS, GROUPS
 from vla_train.errors import UsageError
 
@@ -90,7 +90,7 @@ def _unknown_key(key: str, kind: str, overrides: Sequence[str]) -> str:
     group = key.partition(".")[0]
     known = [*words.keys(config), *(GROUPS if kind == "train" else MAY_HAVE[kind]), *(EVAL_PRESETS if kind == "eval" else ())]
     place = f"{group}={config['choices'][group]}" if group in config.get("choices", {}) else f"vla-{kind}"
-    hint = words.did_you_mean(key, dict.fromkeys(known))
+    hint = (elsewhere(key, group) if group in GROUPS else "") or words.did_you_mean(key, dict.fromkeys(known))
     section = config.get(group)
     listed = f" Its keys: {', '.join(words.keys(section))}." if isinstance(section, dict) and not hint else ""
     return f"{key}: {place} has no such key.{hint}{listed}"

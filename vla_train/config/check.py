@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vla_train.config import mix, rules, words
-from vla_train.config.schema import Schema
+from vla_train.config.schema import Schema, elsewhere
 from vla_train.config.targets import target_problem, targets_in
 
 MOST_PROBLEMS = 5  # a message must stay readable
@@ -88,7 +88,9 @@ class Checker:
             self.problems += [] if allowed else [f"{key}: _target_={words.shown(target)} is not allowed here.{theirs}"]
 
     def _unknown(self, key: str) -> str:
-        hint = words.did_you_mean(key, words.keys(self.schema.shipped))
+        group = key.partition(".")[0]
+        hint = elsewhere(key, group) if group in self.schema.choices else ""
+        hint = hint or words.did_you_mean(key, words.keys(self.schema.shipped))
         return f"{key}: {self.schema.place(key)} has no such key.{hint}"
 
     def _missing(self, key: str) -> str:

@@ -1,6 +1,7 @@
 """The schema of one composition: what the chosen YAML files, as shipped, say about keys and types."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
@@ -76,6 +77,15 @@ def plugins_used(choices: Choices) -> list[str]:
 def load_choice(group: str, choice: str) -> dict[str, JSON]:
     """The node of ``group=choice`` as shipped, for a choice that is made while a run is built. Raises ``UsageError``."""
     return deepcopy(shipped_group(group, choice, folders.search_path()))
+
+
+def elsewhere(key: str, group: str) -> str:
+    """The choices of a group that have a key that another choice lacks, in a sentence; empty where none has."""
+    path, found = folders.search_path(), []
+    for name in folders.choices(group, path):
+        with suppress(UsageError):  # a plug-in's broken file is no matter here
+            found += [f"{group}={name}"] if key.removeprefix(f"{group}.") in words.keys(shipped_group(group, name, path)) else []
+    return f" These have it: {', '.join(found)}." if found else ""
 
 
 def unknown_choice(group: str, choice: object, known: Sequence[str], where: str = "") -> str:

@@ -9,6 +9,7 @@ import torch
 from vla_train.data.augmentation.batch import Augment, Batch
 from vla_train.data.frames import open_frames
 from vla_train.data.reader import Reader, open_reader
+from vla_train.data.records import scene_of
 from vla_train.data.split import split_episodes
 from vla_train.data.statistics import feature_statistics
 from vla_train.data.windows import Windows
@@ -53,7 +54,7 @@ class DemonstrationDataset:
         self.spec = metadata.spec.with_window(history, chunk)
         self.fingerprint, self.columns_of = metadata.fingerprint, metadata.columns
         self.instructions = metadata.instructions
-        self.scenes = [str(episode.get("scene") or "") for episode in metadata.episodes]
+        self.scenes = [scene_of(episode) for episode in metadata.episodes]
         self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames
         self.episodes = split_episodes(self.num_episodes, validation, seed, held_out)
         self._columns = reader.columns()

@@ -90,7 +90,8 @@ class EpisodeWriter:
 
         ``numbers`` are [t, d] (or [t] for d = 1) of every feature that is no picture; of the bookkeeping only ``timestamp`` may
         be given. ``blocks`` are the pictures in order, uint8 [n, y, x, c] of every camera, as many together as there are steps
-        (of a camera that is no video they may be encoded already, then all in one block). ValueError at a wrong shape, DataError at a number that is not finite: then nothing of the episode is kept.
+        (of a camera that is no video they may be encoded already, then all in one block). ValueError at a wrong shape, DataError
+        at a number that is not finite: then nothing of the episode is kept.
         """
         length, known = len(texts), len(self.meta.texts)
         steps, index = np.arange(length), self.meta.num_episodes

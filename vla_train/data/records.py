@@ -90,6 +90,11 @@ def episode_starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
 
 
+def scene_of(episode: Mapping[str, Any]) -> str:
+    """What its maker noted of an episode's scene; empty where nothing was."""
+    return str(episode.get("scene") or "")
+
+
 def place(row: int, starts: np.ndarray, first: int = 0) -> str:
     """A row in words: its step and episode, where ``first`` is the number of the first episode."""
     episode = int(np.searchsorted(starts, row, side="right")) - 1

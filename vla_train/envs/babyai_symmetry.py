@@ -27,4 +27,8 @@ def babyai_symmetry(env: Any, symbolic: bool) -> Symmetry:
         colours=dict(COLOR_TO_IDX),
         painted=tuple(OBJECT_TO_IDX[name] for name in painted),
     )
-    return Symmetry(plane, Names(codes={"view": codes}) if symbolic else None)
+    if not symbolic:
+        return Symmetry(
+            plane, unnamed="BabyAI's colours and shapes change places in symbols, not in pixels: set dataset.view=symbolic"
+        )
+    return Symmetry(plane, Names(codes={"view": codes}))

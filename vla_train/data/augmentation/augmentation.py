@@ -9,6 +9,7 @@ from vla_train.data.augmentation.batch import Batch, Change
 from vla_train.data.augmentation.geometry import Geometry
 from vla_train.data.augmentation.language import Language
 from vla_train.data.augmentation.pictures import Pictures
+from vla_train.data.augmentation.planes import declared
 from vla_train.data.augmentation.renaming import Renaming
 from vla_train.errors import UsageError
 from vla_train.spec import ImageSpec, Spec
@@ -25,10 +26,12 @@ class Augmentation:
     probability ``rename``), then what is said otherwise (``synonyms``, ``insertion``, ``deletion``: probabilities), then what
     pictures look like (``pictures.Pictures``; with probability ``images``). "auto" is all that the data allow. ``plane``
     declares the geometry of recordings (the fields of ``symmetry.Plane``); None: what the environments declare: ``symmetries`` by
-    stage, asked for only where something moves or is renamed, must be the same in that respect.
+    stage, asked for only where something moves or is renamed, must be the same in that respect. ``scenes`` are those of the
+    episodes; None: none is there yet, and what depends on them is not looked at. ``str`` tells what is done, and what is not.
 
     Raises:
-        UsageError: it cannot be done to these data, because of what is not known of them or of what they are.
+        UsageError: it cannot be done to these data, because of what is not known of them or of what they are. All such reasons
+            are told at once.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class Augmentation:
         symmetries: Callable[[], Mapping[str, Symmetry]],
         spec: Spec,
         cameras: Mapping[str, ImageSpec],
-        scenes: Sequence[str],
+        scenes: Sequence[str] | None,
         flips: Auto | Sequence[str] = (),
         rotation: Auto | bool = False,
         move: float = 1.0,
@@ -51,24 +54,51 @@ class Augmentation:
         images: float = 0.0,
         **strengths: float,
     ):
-        self.changes: list[Change] = []
-        if (flips or rotation) and move:
-            known = (
-                _common({name: each.plane for name, each in symmetries().items()}, "moves") if plane is None else _plane(plane)
-            )
-            self.changes.append(_geometry(known, spec, cameras, flips, rotation, move))
-        if (colours != "none" or shapes is True) and rename:
+        def moving() -> Change:
+            if plane is not None:
+                known: Plane | None = declared(plane, list(spec.images))
+            else:
+                known = _common({name: each.plane for name, each in symmetries().items()}, "moves")
+            return _geometry(known, spec, cameras, flips, rotation, move)
+
+        def renaming() -> Change:
             names = _common({name: each.names for name, each in symmetries().items()}, "is renamed")
-            self.changes.append(_renaming(names, cameras, scenes, colours, shapes, rename))
+            why = next((each.unnamed for each in symmetries().values()), "")
+            return _renaming(names, why, cameras, scenes, colours, shapes, rename)
+
+        wanted: list[Callable[[], Change]] = [moving] if (flips or rotation) and move else []
+        wanted += [renaming] if (colours != "none" or shapes is True) and rename else []
         if synonyms or insertion or deletion:
-            self.changes.append(Language(synonyms=synonyms, insertion=insertion, deletion=deletion))
+            wanted.append(lambda: Language(synonyms=synonyms, insertion=insertion, deletion=deletion))
+        self._idle: list[str] = []
         if images and any(strengths.values()):
-            self.changes.append(Pictures(cameras, probability=images, **strengths))
+            if any(Pictures.suits(image) for image in cameras.values()):
+                wanted.append(lambda: Pictures(cameras, probability=images, **strengths))
+            else:
+                self._idle.append("light, colour and the like, for no camera has colour pictures")
+        self.changes = _made(wanted)
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         """Change the batch in place; ``key`` int64 [b] is where each sample's randomness comes from."""
         for change in self.changes:
             change(batch, key)
+
+    def __str__(self) -> str:
+        idle = [f"nothing is done about {'; '.join(self._idle)}"] if self._idle else []
+        return "; ".join([*map(str, self.changes), *idle]) or "nothing is changed"
+
+
+def _made(wanted: Sequence[Callable[[], Change]]) -> list[Change]:
+    """The changes. UsageError with the reasons of all that cannot be made."""
+    changes, refused = [], []
+    for make in wanted:
+        try:
+            changes.append(make())
+        except UsageError as error:
+            refused.append(str(error))
+    if refused:
+        raise UsageError("\n".join(refused))
+    return changes
 
 
 def _common(known: Mapping[str, _Known | None], what: str) -> _Known | None:
@@ -105,34 +135,19 @@ def _geometry(
     return Geometry(plane, spec, cameras, flips=flips, rotation=rotation, probability=probability)
 
 
-def _plane(declared: Mapping[str, Any]) -> Plane:
-    lists = ("cameras", "state", "action")
-    known: dict[str, tuple[type, ...]] = {"centre": (list,), "period": (float, int), "limited": (bool,), "mirror_only": (bool,)}
-    known["following"] = (list,)
-    fits = all(isinstance(declared.get(key), list) and all(isinstance(tag, str) for tag in declared[key]) for key in lists)
-    fits &= all(key in lists or (key in known and isinstance(value, known[key])) for key, value in declared.items())
-    centre = declared.get("centre", [0, 0])
-    if not (fits and len(centre) == 2 and all(isinstance(place, float | int) for place in centre)):
-        raise UsageError(
-            f"augmentation.plane={dict(declared)}: it needs the lists of words cameras, state and action, and may have centre "
-            "(two numbers), following (cameras), period (a number), limited and mirror_only (true or false): docs/augmentation.md"
-        )
-    fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in declared.items()}
-    return Plane(**fields)
-
-
 def _renaming(
     names: Names | None,
+    why: str,
     cameras: Mapping[str, ImageSpec],
-    scenes: Sequence[str],
+    scenes: Sequence[str] | None,
     colours: Literal["none", "legal", "all"],
     shapes: Auto | bool,
     probability: float,
 ) -> Renaming:
     if names is None:
-        raise UsageError(
-            "augmentation: which words are colours, and what they look like in the pictures, is not known of these data (with "
-            "randomization it changes from episode to episode): set augmentation.colours=none augmentation.shapes=false"
+        known = (
+            f"{why}, or" if why else "which words are colours, and what they look like in pictures, is not known of these data:"
         )
+        raise UsageError(f"augmentation: {known} set augmentation.colours=none augmentation.shapes=false")
     exchange = any(len(codes.shapes) > 1 for codes in names.codes.values()) if shapes == "auto" else shapes
     return Renaming(names, cameras, scenes, colours=colours, shapes=exchange, probability=probability)

@@ -1,10 +1,8 @@
 """Pictures mirrored and turned by right angles, and with them the state, the action and the words.
 
-The eight moves are the symmetries of a square. Move 4 m + q mirrors (m = 1: left and right change sides), then turns by q
-quarters counter-clockwise. All samples of one move are moved together, without a loop over samples.
+All samples of one move (``moves.MOVES``) are moved together, without a loop over samples.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -12,16 +10,14 @@ import numpy as np
 
 from vla_train.data.augmentation.batch import Batch
 from vla_train.data.augmentation.directions import moved, moved_words
+from vla_train.data.augmentation.moves import COORDINATES, FLIPS, MOVES, closed, moved_tag
+from vla_train.data.augmentation.planes import problems
 from vla_train.errors import UsageError
 from vla_train.seeds import counter_integers, counter_uniform
 from vla_train.spec import ImageSpec, Spec
 from vla_train.symmetry import Plane
 
-MOVES = [divmod(move, 4) for move in range(8)]  # (mirrored, quarters)
-FLIPS = {"horizontal": 4, "vertical": 6}
 _DRAW = 1  # the number of this change's random numbers
-_COORDINATES = {"x": 0, "y": 1, "dx": 0, "dy": 1}  # which axis each lies along
-_SIGNED = re.compile(r"[+-](yaw|x|y)")
 
 
 class Geometry:
@@ -43,8 +39,9 @@ class Geometry:
         probability: float = 1.0,
     ):
         self._plane, self._spec, self._probability = plane, spec, probability
-        self._moves = _closed({FLIPS[flip] for flip in flips} | ({1} if rotation else set()))
-        _check(plane, spec, cameras, self._moves)
+        self._moves = closed({FLIPS[flip] for flip in flips} | ({1} if rotation else set()))
+        if found := problems(plane, spec, cameras, self._moves):
+            raise UsageError("\n".join(f"augmentation: {problem}" for problem in found))
         self._discrete = spec.action.kind == "discrete"
         self._state = _Numbers(plane.state, plane)
         self._action = _Numbers(plane.action, plane)
@@ -52,6 +49,10 @@ class Geometry:
         self._turning = turning if plane.limited else []
         self._aside = {name: _aside(spec.images[name], cameras[name]) for name in plane.following if name in cameras}
         self._turns = np.array([tag.endswith("yaw") for tag in plane.action])
+
+    def __str__(self) -> str:
+        share = f"{100 * self._probability:g} % of the samples"
+        return f"pictures, numbers and words are mirrored or turned together ({len(self._moves)} of 8 moves; {share})"
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         move = self._drawn(batch, key)
@@ -127,8 +128,8 @@ class _Numbers:
     def _enter(self, move: int, mirrored: int, quarters: int, place: int, tag: str, tags: Sequence[str], plane: Plane) -> None:
         if tag.startswith(("+", "-")):
             self._source[move, _partner(tags, place, moved_tag(tag, mirrored, quarters))] = place
-        elif tag in _COORDINATES:
-            axis = _COORDINATES[tag]
+        elif tag in COORDINATES:
+            axis = COORDINATES[tag]
             direction = moved(((1, 0), (0, 1))[axis], mirrored, quarters)
             new, sign = _partner(tags, place, tag[:-1] + ("x" if direction[0] else "y")), sum(direction)
             self._source[move, new], self._sign[move, new] = place, sign
@@ -164,70 +165,3 @@ def _partner(tags: Sequence[str], place: int, tag: str) -> int:
     places = [number for number, other in enumerate(tags) if other == tag]
     earlier = tags[:place].count(tags[place])
     return places[earlier] if earlier < len(places) else place
-
-
-def moved_tag(tag: str, mirrored: int, quarters: int) -> str:
-    """A signed direction ("+x-y", "+yaw") after a move."""
-    parts = {match[1]: 1 if match[0][0] == "+" else -1 for match in _SIGNED.finditer(tag)}
-    if "yaw" in parts:
-        sign = -parts["yaw"] if mirrored else parts["yaw"]
-        return f"{'+' if sign > 0 else '-'}yaw"
-    direction = moved((parts.get("x", 0), parts.get("y", 0)), mirrored, quarters)
-    return "".join(f"{'+' if sign > 0 else '-'}{axis}" for sign, axis in zip(direction, "xy", strict=True) if sign)
-
-
-def _closed(moves: set[int]) -> list[int]:
-    """All that follows from doing these moves one after the other, staying among them."""
-    found = {0}
-    while more := {_after(first, second) for first in found | moves for second in found | moves} - found:
-        found |= more
-    return sorted(found)
-
-
-def _after(first: int, second: int) -> int:
-    """The one move that does what two do."""
-    x_axis, y_axis = (moved(moved(axis, *MOVES[first]), *MOVES[second]) for axis in ((1, 0), (0, 1)))
-    return next(number for number, move in enumerate(MOVES) if (moved((1, 0), *move), moved((0, 1), *move)) == (x_axis, y_axis))
-
-
-def _check(plane: Plane, spec: Spec, cameras: Mapping[str, ImageSpec], moves: Sequence[int]) -> None:
-    if plane.mirror_only and set(moves) - {0, FLIPS["horizontal"]}:
-        raise UsageError(
-            "augmentation: these pictures can only be mirrored, for up is where their owner looks: "
-            "set augmentation.flips=[horizontal] augmentation.rotation=false"
-        )
-    choices = spec.action.choices if spec.action.kind == "discrete" else spec.action.size
-    sizes = (("state", plane.state, spec.state_size), ("action", plane.action, choices))
-    for name, tags, size in sizes:
-        if len(tags) != size:
-            raise UsageError(f"augmentation: {len(tags)} numbers of the {name} are declared, but there are {size}: {list(tags)}")
-        for tag in tags:
-            _check_tag(name, tag, tags, moves, discrete=name == "action" and spec.action.kind == "discrete")
-    if foreign := sorted(set(cameras) - set(plane.cameras)):
-        raise UsageError(
-            f"augmentation: the pictures of {foreign} do not show the plane that moves ({list(plane.cameras)} do): "
-            f"leave them out with model.cameras={list(set(cameras) & set(plane.cameras))}, or choose another augmentation"
-        )
-    for name, image in cameras.items():
-        if any(MOVES[move][1] % 2 for move in moves) and image.height != image.width:
-            raise UsageError(
-                f"augmentation: the pictures of {name} are {image.width} x {image.height}; only square ones can be turned by a "
-                "right angle: set augmentation.rotation=false, or model.image_size to a number"
-            )
-
-
-def _check_tag(name: str, tag: str, tags: Sequence[str], moves: Sequence[int], discrete: bool) -> None:
-    signed = tag[:1] in ("+", "-") and _SIGNED.sub("", tag) == ""
-    if not (tag == "" or signed or (not discrete and tag in (*_COORDINATES, "yaw", "dyaw"))):
-        known = "'', '+x', '-x+y', '+yaw'" if discrete else f"'', {', '.join([*_COORDINATES, 'yaw', 'dyaw'])}, '+x'"
-        raise UsageError(f"augmentation: {name} declares {tag!r}; it may be {known} and the like: docs/augmentation.md")
-    missing: set[str] = set()
-    if signed:
-        missing = {moved_tag(tag, *MOVES[move]) for move in moves} - set(tags)
-    elif tag in _COORDINATES and any(MOVES[move][1] % 2 for move in moves):
-        missing = {tag[:-1] + "x", tag[:-1] + "y"} - set(tags)
-    if missing:
-        raise UsageError(
-            f"augmentation: {name} has {tag!r}, which these moves turn into {sorted(missing)}, but it has none such: choose "
-            "fewer of augmentation.flips and augmentation.rotation"
-        )

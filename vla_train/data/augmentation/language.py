@@ -52,6 +52,12 @@ class Language:
     def __init__(self, *, synonyms: float, insertion: float, deletion: float):
         self._shares = np.array([synonyms, insertion, deletion])
 
+    def __str__(self) -> str:
+        kinds = zip(("synonyms", "words put in", "words left out"), self._shares, strict=True)
+        return (
+            "instructions are said otherwise (" + ", ".join(f"{kind} {100 * share:g} %" for kind, share in kinds if share) + ")"
+        )
+
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         draws = counter_uniform(key, _DRAW, 4)
         wanted = draws[:, :3] < self._shares

@@ -29,9 +29,19 @@ class Pictures:
     """
 
     def __init__(self, cameras: Mapping[str, ImageSpec], *, probability: float, **strengths: float):
-        self._cameras = [name for name, image in cameras.items() if image.kind == "colour" and image.channels == 3]
+        self._cameras = [name for name, image in cameras.items() if self.suits(image)]
         self._probability = probability
+        self._strengths = [name for name, strength in strengths.items() if strength]
         self._pipeline = _pipeline(**strengths)
+
+    @staticmethod
+    def suits(image: ImageSpec) -> bool:
+        """Whether pictures of a camera are changed."""
+        return image.kind == "colour" and image.channels == 3
+
+    def __str__(self) -> str:
+        share = f"{100 * self._probability:g} % of the samples"
+        return f"{', '.join(self._strengths)} of {', '.join(self._cameras)} change ({share})"
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         chosen = np.flatnonzero(counter_uniform(key, _DRAW, 1)[:, 0] < self._probability)

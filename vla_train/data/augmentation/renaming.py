@@ -23,7 +23,7 @@ class Renaming:
     """Gives each sample a random permutation of the colours' names, and of the shapes' where ``shapes``; with ``probability``.
 
     ``colours`` are "none", "all" permutations alike, or the "legal" ones: those after which no thing of the episode's scene
-    (``scenes``, one for each episode) is one that is held out.
+    (``scenes``, one for each episode; None: not known yet) is one that is held out.
 
     Raises:
         UsageError: a camera's pictures cannot be painted anew, or the scenes are not known where they must be.
@@ -33,7 +33,7 @@ class Renaming:
         self,
         names: Names,
         cameras: Mapping[str, ImageSpec],
-        scenes: Sequence[str],
+        scenes: Sequence[str] | None,
         *,
         colours: Literal["none", "legal", "all"],
         shapes: bool,
@@ -54,7 +54,12 @@ class Renaming:
         self._painters = {name: Painter(names.paint[name], self._colours) for name in cameras if name in names.paint}
         self._codes = {name: names.codes[name] for name in cameras if name in names.codes}
         legal = colours == "legal" and names.held_out and names.things is not None
-        self._allowed = _legal(names, scenes, self._colours, self._of_colours) if legal else None
+        self._allowed = _legal(names, scenes, self._colours, self._of_colours) if legal and scenes is not None else None
+        self._named = [name for name, known in ((f"colours ({colours})", self._colours), ("shapes", self._shapes)) if known]
+
+    def __str__(self) -> str:
+        share = f"{100 * self._probability:g} % of the samples"
+        return f"{' and '.join(self._named)} change places in pictures and words ({share})"
 
     def __call__(self, batch: Batch, key: np.ndarray) -> None:
         colours, shapes = self._drawn(batch.episode, key)

@@ -29,7 +29,9 @@ def tabletop_symmetry(cameras: Sequence[str], actions: str, plain: bool) -> Symm
     plane = Plane(tuple(cameras), STATE, action, period=2 * world.YAW_LIMIT, limited=True, following=following)
     held_out = tuple(" ".join(pair) for pair in HELD_OUT_PAIRS)
     names = Names(dict.fromkeys(cameras, _paint()), held_out=held_out, things=things)
-    return Symmetry(plane, names if plain else None)
+    if not plain:
+        return Symmetry(plane, unnamed="with randomization colours look otherwise in every episode: set randomization=none")
+    return Symmetry(plane, names)
 
 
 def things(scene: str) -> list[str]:
