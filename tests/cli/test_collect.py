@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
@@ -80,8 +81,20 @@ def test_training_with_rounds_resumes_to_the_bit(workplace):
     )
     assert code == 75
     workplace.run("vla-train", f"resume={run}")
-    weights = [(folder / "checkpoints/last/policy.safetensors").read_bytes() for folder in (whole, run)]
-    assert weights[0] == weights[1]
+    ours, theirs = (load_file(folder / "checkpoints/last/policy.safetensors") for folder in (whole, run))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in ours | theirs)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["environment=none"], "source=dagger plays in the run's environment"),
+        (["environment=gym"], "source=dagger needs an expert"),
+    ],
+)
+def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace, tmp_path, words, message):
+    assert message in workplace.here("vla-train", "source=dagger", *words, f"output={tmp_path}", expect=2)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

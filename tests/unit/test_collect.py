@@ -37,8 +37,8 @@ def agent_player(kind=PolicyPlayer, agent=CountingAgent, *turns, chunk=2):
     return kind(agent(chunk), RecedingHorizon(ROWS, 1), *turns)
 
 
-def station(player=Behaviour, environment=Corridor):
-    return SimpleNamespace(environment=environment(ROWS), player=player(), close=lambda: None)
+def station(player=Behaviour, environment=Corridor, encodes=True):
+    return SimpleNamespace(environment=environment(ROWS), player=player(), encodes=encodes, close=lambda: None)
 
 
 def dying():
@@ -118,10 +118,10 @@ def test_another_wish_leaves_a_torn_collection_as_it_is(tmp_path):
     assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3, 20, 21, 22, 23]
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_the_number_of_processes_changes_nothing(tmp_path, processes):
+@pytest.mark.parametrize(("processes", "encodes"), [(1, False), (2, True)])
+def test_the_number_of_processes_changes_nothing_nor_who_encodes(tmp_path, processes, encodes):
     run(tmp_path / "here")
-    run(tmp_path / "there", processes=processes)
+    run(tmp_path / "there", processes=processes, make=functools.partial(station, encodes=encodes))
     assert content_fingerprint(tmp_path / "there") == content_fingerprint(tmp_path / "here")
 
 

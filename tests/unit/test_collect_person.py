@@ -66,6 +66,7 @@ def test_what_a_person_does_is_recorded_and_an_episode_can_be_given_up():
     picture, lines = screen.shown[0]
     assert picture.shape == (4, 4, 3)
     assert lines[0] == "walk 2   (step 1 of 4)"
+    assert screen.shown[2][1][0] == "walk 3   (step 1 of 4)   episode 2: 1 of 1 succeeded"
 
 
 def test_two_pixels_stand_in_each_letter():

@@ -178,9 +178,10 @@ def _wish(config: Config, world: World) -> Wish:
         only_successes=config["keep"] == "successes",
         video=config["video"],
         replay=recipe | {"noise": config["noise"]} if replayed else None,
+        bar=config["player"] != "person",
     )
 
 
 def _metrics(found: Collected) -> dict[str, float]:
-    metrics: dict[str, float] = {"played": found.played, "recorded": found.kept, "frames": found.frames, "seconds": found.seconds}
-    return metrics | {"success": found.succeeded / max(found.played, 1)}
+    counts = {"played": found.played, "recorded": found.kept, "frames": found.frames, "seconds": found.seconds}
+    return {name: float(count) for name, count in counts.items()} | {"success": found.succeeded / max(found.played, 1)}

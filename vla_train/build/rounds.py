@@ -86,7 +86,7 @@ class PlayedRounds:
             world = World.of(environment)
             recipe = world.recipe({}) | {"round": number, "expert": share, "policy": _digest(self._policy)}
             start = ledger.first_free(self._demonstrations) + (number - 1) * episodes
-            wish = Wish(recipe, episodes, start, block=BLOCK, only_successes=False, note=lambda text: None)
+            wish = Wish(recipe, episodes, start, block=BLOCK, only_successes=False, note=lambda text: None, bar=False)
             folder = self._of(number)
             if not _is_of(folder, wish):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -107,7 +107,6 @@ def _train(
     curriculum: Curriculum = make(config["curriculum"], "curriculum")
     stage = curriculum.stage()
     assert stage is not None, "a curriculum has a first stage"
-    rounds.refuse_early(config, stage)
     learner = _learner(config, curriculum.stages(), saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
     for note in learner.processor.notes():
@@ -225,6 +224,7 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
     start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     if start is None:
         refuse_early(config, stages)
+    rounds.refuse_early(config, stages[0])
     readers = open_stages(config, stages)
     spec = spec_of(config, readers)
     if start is None:

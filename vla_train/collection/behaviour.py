@@ -57,6 +57,9 @@ class Behaviour:
     def begin(self, rows: np.ndarray | None) -> None:
         """Nothing to forget."""
 
+    def ended(self, success: bool) -> None:
+        """Nobody counts."""
+
     def names(self, seeds: np.ndarray) -> list[str]:
         return [KINDS[kind] for kind in self.kinds(seeds)]
 

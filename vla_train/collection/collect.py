@@ -6,7 +6,7 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class Wish:
     video: str | None = None
     replay: Mapping[str, Any] | None = None  # the recipe by which ``vla-data replay`` plays the episodes again, if that can be
     note: Callable[[str], None] = field(default=print)
+    bar: bool = True  # progress is shown; not where something else is on the screen
 
 
 def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
@@ -85,7 +86,7 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
 
     try:
         with (
-            progress("collecting", current.episodes - current.played) as advance,
+            _bar(current.episodes - current.played, wish.bar) as advance,
             closing(play(current.blocks(wish.block))) as blocks,
         ):
             for episodes in blocks:
@@ -108,6 +109,10 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
         raise DataError(f"none of {current.episodes:,} episodes succeeded, so nothing is recorded: keep=all records failures too")
     writer.finish()
     return found
+
+
+def _bar(episodes: int, shown: bool) -> AbstractContextManager[Callable[[int], None]]:
+    return progress("collecting", episodes) if shown else nullcontext(lambda count: None)
 
 
 def _add(

@@ -118,6 +118,7 @@ class ExpertRun:
                 episode.helped = (episode.helped or 0) + int(move.helped[row])
             if ended[row]:
                 episode.success = bool(success[row])
+                self.player.ended(episode.success)
                 if not episode.success and not self.player.keeps_failures:
                     episode.steps.clear()  # nobody learns from it: free the frames
                 self._waiting[episode.index] = episode

@@ -33,9 +33,14 @@ class PersonPlayer:
     def __init__(self, screen: Screen, *, keeps_failures: bool = False) -> None:
         self._screen, self.keeps_failures = screen, keeps_failures
         self._given_up = False
+        self._played = self._succeeded = 0
 
     def begin(self, rows: np.ndarray | None) -> None:
         self._given_up = False
+
+    def ended(self, success: bool) -> None:
+        self._played += 1
+        self._succeeded += success
 
     def close(self) -> None:
         self._screen.close()
@@ -66,8 +71,9 @@ class PersonPlayer:
         row, spec = int(moment.rows[0]), moment.environment.io_spec
         colour = [name for name, image in spec.images.items() if image.kind == "colour"]
         picture = moment.seen["images"][colour[0]][row] if colour else None
+        score = f"   episode {self._played + 1}: {self._succeeded} of {self._played} succeeded" if self._played else ""
         lines = [
-            f"{moment.seen['instruction'][row]}   (step {int(moment.steps[row]) + 1} of {spec.horizon})",
+            f"{moment.seen['instruction'][row]}   (step {int(moment.steps[row]) + 1} of {spec.horizon}){score}",
             *legend(spec.action),
         ]
         if picture is None and "describe" not in moment.environment.not_applicable:

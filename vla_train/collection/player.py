@@ -45,5 +45,8 @@ class Player(Protocol):
 
     def move(self, moment: Moment) -> Move: ...
 
+    def ended(self, success: bool) -> None:
+        """An episode is over."""
+
     def names(self, seeds: np.ndarray) -> list[str]:
         """Who plays the episodes of these seeds."""

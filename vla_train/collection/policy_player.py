@@ -23,6 +23,9 @@ class PolicyPlayer:
     def begin(self, rows: np.ndarray | None) -> None:
         self._agent.reset(rows)
 
+    def ended(self, success: bool) -> None:
+        """Nobody counts."""
+
     def names(self, seeds: np.ndarray) -> list[str]:
         return ["policy"] * len(seeds)
 
