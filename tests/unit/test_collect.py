@@ -2,6 +2,7 @@
 
 import functools
 import json
+import time
 from contextlib import closing
 from dataclasses import replace
 from types import SimpleNamespace
@@ -31,6 +32,14 @@ class Backwards(CountingAgent):
 
     def act(self, *args, **keys):
         return -super().act(*args, **keys)
+
+
+class Dawdling(Corridor):
+    """Begins seed 0 late, so that other processes are done first."""
+
+    def reset(self, *, seed, options=None):
+        time.sleep(0.5 * (0 in seed))
+        return super().reset(seed=seed, options=options)
 
 
 def agent_player(kind=PolicyPlayer, agent=CountingAgent, *turns, chunk=2):
@@ -121,7 +130,7 @@ def test_another_wish_leaves_a_torn_collection_as_it_is(tmp_path):
 @pytest.mark.parametrize(("processes", "encodes"), [(1, False), (2, True)])
 def test_the_number_of_processes_changes_nothing_nor_who_encodes(tmp_path, processes, encodes):
     run(tmp_path / "here")
-    run(tmp_path / "there", processes=processes, make=functools.partial(station, encodes=encodes))
+    run(tmp_path / "there", processes=processes, make=functools.partial(station, environment=Dawdling, encodes=encodes))
     assert content_fingerprint(tmp_path / "there") == content_fingerprint(tmp_path / "here")
 
 
