@@ -18,6 +18,7 @@ from vla_train.data.parquet_tables import ParquetTables, SizesDiffer
 from vla_train.data.records import content_fingerprint, damaged, episode_starts, place, require_finite
 from vla_train.data.table import Entry
 from vla_train.data.video_access import ClipAccess
+from vla_train.data.video_check import torn
 from vla_train.data.videos import Clip, decode_clips
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
@@ -115,6 +116,10 @@ class LeRobotTable:
             if (back := np.flatnonzero(np.diff(steps) < 0)).size:
                 raise self._error(f"the timestamps of episode {episode} go back after step {back[0]}")
         return times
+
+    def torn(self, name: str) -> dict[int, str]:
+        clips = self._parts.clips(name) if self.features[name]["dtype"] == "video" else None
+        return torn(clips, self.times()) if clips else {}
 
     def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         if self.features[name]["dtype"] == "image":

@@ -11,6 +11,9 @@ import numpy as np
 from vla_train.errors import DataError
 from vla_train.spec import Spec
 
+MOST_TOLD = 8  # episodes in one message
+TORN = "fetch the video again, or leave out the camera (dataset.cameras) or the episode (dataset.exclude)"
+
 
 @dataclass(frozen=True)
 class DatasetMetadata:
@@ -104,6 +107,15 @@ def place(row: int, starts: np.ndarray, first: int = 0) -> str:
 def damaged(path: Path, what: str) -> DataError:
     """The error for a dataset that contradicts itself."""
     return DataError(f"the dataset at {path} is damaged or not read here: {what}; fetch or make it again")
+
+
+def torn_pictures(found: Mapping[str, Mapping[int, str]]) -> DataError:
+    """The error for pictures that are not whole: of each camera what is wrong in which episode."""
+    lines = [
+        f"camera {camera!r}, episode {episode}: {what}" for camera, wrong in found.items() for episode, what in wrong.items()
+    ]
+    more = [f"... and {len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
+    return DataError("\n".join([*lines[:MOST_TOLD], *more, TORN]))
 
 
 def require_finite(

@@ -13,7 +13,7 @@ from vla_train.data.choice import Choice
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec
 from vla_train.data.paths import refuse_names_out
-from vla_train.data.records import Columns, DatasetMetadata, damaged, place, require_finite
+from vla_train.data.records import Columns, DatasetMetadata, damaged, place, require_finite, torn_pictures
 from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.data.texts import told
 from vla_train.errors import DataError
@@ -32,6 +32,7 @@ class TableReader:
     def __init__(self, table: Table, choice: Choice):
         self.folder, self.table, self._choice = table.path, table, choice
         self.notes: list[str] = []
+        self._whole: set[str] = set()  # cameras that were looked at
         if (frames := int(table.starts[-1])) > MOST_FRAMES:
             raise self._error(f"it declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
         names = choosing.renamed(table.features, table.aliases, choice.rename, self.folder)
@@ -105,7 +106,17 @@ class TableReader:
     def _chosen(self, cameras: Sequence[str]) -> dict[str, ImageSpec]:
         if unknown := [camera for camera in cameras if camera not in self._cameras]:
             raise self._error(f"there is no camera {unknown[0]!r} with files (there are {sorted(self._cameras)})")
+        for camera in cameras:
+            self._require_whole(camera)
         return {camera: self.metadata.spec.images[camera] for camera in cameras}
+
+    def _require_whole(self, camera: str) -> None:
+        """DataError for pictures that are not all there, the first time that they are asked for: decoding would tell late."""
+        if camera in self._whole:
+            return
+        if wrong := self.table.torn(self._stored[self._cameras[camera]]):
+            raise torn_pictures({camera: wrong})
+        self._whole.add(camera)
 
     def _pictures(self, camera: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         frames = self.table.pictures(self._stored[self._cameras[camera]], image, rows)
