@@ -99,7 +99,7 @@ DAMAGES = {
     ),
     "an infinite double": (
         column(1, "action.arm", lists((0, 0), (0, 1e300), (0, 0), (0, 0))),
-        r"\[1\] is inf at step 1 of episode 1",
+        r"\.1 is inf at step 1 of episode 1",
     ),
     "time that goes back": (
         column(1, "timestamp", pa.array([0.0, 0.2, 0.1, 0.3], pa.float32())),

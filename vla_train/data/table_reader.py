@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -53,6 +54,7 @@ class TableReader:
             fingerprint=self._fingerprint(),
             episodes=table.episodes,
             columns={"state": self._each(self._state), "action": self._each(self._action)},
+            excluded=tuple(sorted(set(choice.exclude))),
         )
 
     def columns(self) -> Columns:
@@ -63,7 +65,8 @@ class TableReader:
         signals = [name for name in (layout.REWARD, layout.TERMINATED, layout.DONE) if name in self._features]
         numbers = self._numbers([*self._state, *self._action, *signals, *[column for column, _ in filter(None, state)]])
         for name in {*self._state, *self._action, *signals}:
-            require_finite(name, numbers[name], self.table.starts, self.folder, rows=self.table.episodes)
+            called = choosing.labels(self._features, name)
+            require_finite(name, numbers[name], self.table.starts, self.folder, rows=self.table.episodes, labels=called)
         text = self.table.text()
         used = np.unique(text)
         texts = list(self.table.texts)
@@ -128,7 +131,8 @@ class TableReader:
         """That of the data, and of what is chosen where that decides which frames there are, and how they look: the frame cache
         goes by it."""
         content, choice = self.table.fingerprint(), self._choice
-        chosen = {"rename": dict(choice.rename), "mask": choice.mask, "depth_range": choice.depth_range}
+        chosen: dict[str, Any] = {"rename": dict(choice.rename), "mask": choice.mask, "depth_range": choice.depth_range}
+        chosen |= {"exclude": sorted(set(choice.exclude))} if choice.exclude else {}
         if not any(chosen.values()):
             return content
         return hashlib.sha256(f"{content} {json.dumps(chosen, sort_keys=True)}".encode()).hexdigest()

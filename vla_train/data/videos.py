@@ -5,7 +5,7 @@ number: a file may hold many episodes, begin late, or have frames of unequal len
 """
 
 from bisect import bisect_right
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,15 +29,17 @@ class Clip:
     start: float = 0.0
 
 
-def clips_with_files(folder: Path, feature: str, clips: list[Clip]) -> list[Clip] | None:
-    """The clips if their files are there, None if not one of them is. DataError where some are missing."""
+def clips_with_files(folder: Path, feature: str, clips: list[Clip], left_out: Collection[int] = ()) -> list[Clip] | None:
+    """The clips if their files are there, None if not one of them is. DataError where some are missing, but for the episodes
+    ``left_out``."""
     there = {path: path.is_file() for path in {clip.path for clip in clips}}
     if not any(there.values()):
         return None
-    if missing := [(episode, clip.path) for episode, clip in enumerate(clips) if not there[clip.path]]:
+    wanted = [(episode, clip.path) for episode, clip in enumerate(clips) if episode not in left_out]
+    if missing := [(episode, path) for episode, path in wanted if not there[path]]:
         raise DataError(
             f"the dataset at {folder} is not complete: the video {feature!r} of episode {missing[0][0]} is missing "
-            f"({missing[0][1]}); fetch it, or leave the camera out with dataset.cameras"
+            f"({missing[0][1]}); fetch it, or leave out the camera (dataset.cameras) or the episode (dataset.exclude)"
         )
     return clips
 

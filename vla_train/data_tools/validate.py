@@ -112,6 +112,6 @@ def _rows(contents: Contents) -> list[Problem]:
 
 def _odd(contents: Contents) -> list[str]:
     try:
-        return oddities(contents, contents.numbers())
+        return oddities(contents, contents.numbers(), finite=True)
     except DataError:
         return []  # which is among the problems

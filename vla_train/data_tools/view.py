@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vla_train import stopping
-from vla_train.data.choice import camera_names, corresponding_state, dimension_names
+from vla_train.data.choice import camera_names, corresponding_state, labels
 from vla_train.data.depth import to_bytes
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.curves import Panel, draw
@@ -121,8 +121,7 @@ def _panels(contents: Contents, drawn: Sequence[tuple[str, int]], numbers: dict[
     features = contents.table.features
     panels = []
     for column, index in drawn:
-        names = dimension_names(features, [column])
-        label = column if len(names) == 1 else names[index] if names[index].startswith(column) else f"{column}: {names[index]}"
+        label = labels(features, column)[index]
         state = corresponding_state(features, [column])[index] if column.startswith("action") else None
         known = state is not None and state[0] in numbers
         beside = numbers[state[0]][:, state[1]] if state is not None and known else None
