@@ -44,12 +44,14 @@ def number(frame):
     return int((bits.ravel() * (1 << np.arange(8))).sum())
 
 
-def encode(path, numbers, *, codec="libx264", seconds=None):
-    """A video of these pictures; ``seconds`` are their times (default: one after another at 30 a second)."""
+def encode(path, numbers, *, codec="libx264", seconds=None, options=(), movflags=""):
+    """A video of these pictures; ``seconds`` are their times (default: one after another at 30 a second), ``options`` further
+    ones of the encoder, ``movflags`` of the file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     seconds = [Fraction(i, FPS) for i in range(len(numbers))] if seconds is None else seconds
-    options = {"libx264": {"preset": "veryfast", "bf": "2"}, "libsvtav1": {"preset": "12", "svtav1-params": "lp=1"}}[codec]
-    with av.open(str(path), "w") as container:
+    usual = {"libx264": {"preset": "veryfast", "bf": "2"}, "libsvtav1": {"preset": "12", "svtav1-params": "lp=1"}}[codec]
+    options = usual | dict(options)
+    with av.open(str(path), "w", options={"movflags": movflags} if movflags else {}) as container:
         stream = container.add_stream(codec, rate=FPS, options=options)
         stream.width = stream.height = SIZE
         stream.pix_fmt = "yuv420p"

@@ -75,8 +75,8 @@ def lists(*rows):
 
 DAMAGES = {
     "a short video": (shorten, r"camera 'top', episode 1: .*episode_000001.mp4 holds 2 of its 4 frames"),
-    "a video cut in two": (cut, r"camera 'top', episode 1: .*episode_000001.mp4 holds 0 of its 4 frames"),
-    "a playlist for a video": (playlist, r"camera 'top', episode 1: .* holds 0 of its 4 frames"),
+    "a video cut in two": (cut, r"camera 'top', episode 1: .*episode_000001.mp4 cannot be opened"),
+    "a playlist for a video": (playlist, r"camera 'top', episode 1: .*episode_000001.mp4 cannot be opened"),
     "a missing video": (lambda folder: (folder / video(1)).unlink(), r"'observation.images.top' of episode 1 is missing"),
     "two channels": (shape(SIZE, SIZE, 2), "camera 'top' declares 2 channels; videos of 1 or 3 are read"),
     "a picture as large as a lie": (shape(10**6, 10**6, 3), "at most 16,384 pixels a side"),
@@ -99,7 +99,7 @@ DAMAGES = {
     ),
     "an infinite double": (
         column(1, "action.arm", lists((0, 0), (0, 1e300), (0, 0), (0, 0))),
-        r"\[1\] is inf at step 1 of episode 1",
+        r"\.1 is inf at step 1 of episode 1",
     ),
     "time that goes back": (
         column(1, "timestamp", pa.array([0.0, 0.2, 0.1, 0.3], pa.float32())),

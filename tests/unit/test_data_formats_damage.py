@@ -149,7 +149,7 @@ DAMAGES = {
     # hdf5
     "no number": (
         replace("data/demo_0/actions", NAN),
-        r"action\[1\] is nan at step 1 of episode 0 of .*demo.hdf5.*data/demo_0\)",
+        r"action\.1 is nan at step 1 of episode 0 of .*demo.hdf5.*data/demo_0\)",
     ),
     "other actions": (replace("data/demo_1/actions", np.zeros((2, 3))), r"data/demo_1/actions is \[2, 3\], where \[2, 2\]"),
     "a declared length": (
@@ -200,7 +200,7 @@ DAMAGES = {
     ),
     "not a number": (
         rows(lambda content: content[2].update(action=[float("nan"), 0])),
-        r"action\[0\] is nan at step 1 of episode 0",
+        r"action\.0 is nan at step 1 of episode 0",
     ),
     "an action in words": (
         rows(lambda content: content[2].update(action="left")),
@@ -208,7 +208,7 @@ DAMAGES = {
     ),
     "an endless number": (
         rows(lambda content: content[2].update(action=[10**400, 0])),
-        r"action\[0\] is inf at step 1 of episode 0",
+        r"action\.0 is inf at step 1 of episode 0",
     ),
     "time that goes back": (
         rows(lambda content: content[2].update(timestamp=-1)),

@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -20,7 +21,8 @@ from vla_train.data.frames import SLACK, CachedFrames, DecodedFrames, open_frame
 from vla_train.data.reader import open_reader
 from vla_train.data.records import RandomReader
 from vla_train.data.video_access import ClipAccess
-from vla_train.data.videos import Clip
+from vla_train.data.video_check import torn
+from vla_train.data.videos import Clip, Video
 from vla_train.errors import DataError, Notice
 from vla_train.sources.dataset import DatasetSource
 from vla_train.spec import ImageSpec
@@ -66,6 +68,38 @@ def test_a_long_video_is_sought_in_and_read_on(tmp_path):
     access = ClipAccess([Clip(path)], times, np.array([0, 400]), ImageSpec(64, 64), "top")
     for rows in ([399], [0], [251, 252, 399], [249], [250], [10, 390], [120]):
         assert [number(frame) for frame in access.frames(np.array(rows))] == [numbers[row] for row in rows]
+
+
+def test_what_no_frame_before_stands_alone_for_is_reached_without_a_seek(tmp_path, monkeypatch):
+    """Ten seconds of one group of pictures: whatever is asked for in order, they are decoded once."""
+    path = encode(tmp_path / "long.mp4", np.arange(200), options={"g": "1000", "keyint_min": "1000", "sc_threshold": "0"})
+    clip = ClipAccess([Clip(path)], [np.arange(200) / 30], np.array([0, 200]), ImageSpec(64, 64), "top")
+    sought = []
+    monkeypatch.setattr(Video, "seek", lambda video, time: sought.append(time))
+    assert [number(frame) for frame in clip.frames(np.array([1, 50, 120, 199]))] == [1, 50, 120, 199]
+    assert len(sought) == 1, "to the first"
+
+
+def test_a_video_that_is_cut_short_is_told_before_others_are_decoded(tmp_path):
+    folder = write_v21(tmp_path)
+    last = sorted(folder.rglob("*.mp4"))[-1]
+    last.write_bytes(last.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"camera 'top', episode 2: .*000002.mp4 cannot be opened"):
+        next(open_reader(folder, ARM).frames(["top"]))
+    with pytest.raises(DataError, match=r"camera 'top', episode 2: .*000002.mp4 cannot be opened"):
+        open_reader(folder, ARM).frames_at(["top"], np.array([0]))
+
+
+def test_a_video_whose_index_tells_of_more_than_is_there_is_cut_short(tmp_path):
+    """The index stands in front, as in files for the web, and the last ten pictures are gone."""
+    path = encode(tmp_path / "fast.mp4", np.arange(40), movflags="faststart")
+    with av.open(str(path)) as video:
+        there = video.streams.video[0].index_entries[30].pos
+    path.write_bytes(path.read_bytes()[:there])
+    halves = [Clip(path), Clip(path, 20 / 30)]
+    found = torn(halves, [np.arange(5) / 30, np.arange(20) / 30])
+    assert list(found) == [1]
+    assert "nothing is there from" in found[1]
 
 
 def test_a_video_that_ends_too_soon_is_told_with_its_place(tmp_path):

@@ -139,11 +139,11 @@ DAMAGES = {
     ),
     "NaN action": (
         set_column("action", actions((0, 0), (0, 0), (0, 0), (0, 0), (0, np.nan))),
-        r"action\[1\] is nan at step 1 of episode 1",
+        r"action: dy is nan at step 1 of episode 1",
     ),
     "infinite state": (
         set_column("observation.state", actions((0, 0), (0, 0), (-np.inf, 0), (0, 0), (0, 0))),
-        r"observation.state\[0\] is -inf at step 2 of episode 0",
+        r"observation.state: episode is -inf at step 2 of episode 0",
     ),
     "rows out of order": (set_column("frame_index", pa.array([0, 2, 1, 0, 1])), "frame_index of row 1 is 2, but .* puts 1 there"),
     "an unknown task": (set_column("task_index", pa.array([0, 0, 0, 7, 7])), "task_index reaches 7"),

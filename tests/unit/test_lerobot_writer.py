@@ -154,7 +154,7 @@ def test_what_was_not_finished_is_no_dataset(tmp_path):
 def test_a_number_that_is_not_finite_is_refused_with_its_place(tmp_path):
     writer = LeRobotWriter(tmp_path, SPEC, "toy")
     writer.add_episode(**episode(0))
-    with pytest.raises(DataError, match=r"action\[1\] is nan at step 1 of episode 1"):
+    with pytest.raises(DataError, match=r"action\.1 is nan at step 1 of episode 1"):
         writer.add_episode(**episode(1, action=np.array([[0.0, 0.0], [0.0, np.nan]])))
 
 

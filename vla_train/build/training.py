@@ -251,7 +251,8 @@ def _training_instructions(config: Config, readers: Mapping[str, Reader]) -> Ite
     """Those of the episodes that are not held out: of the others the tokenizer must not know either."""
     for name, reader in readers.items():
         metadata, chosen = reader.metadata, part_of(config, name)["dataset"]
-        episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, chosen.get("held_out"))
+        held_out = chosen.get("held_out")
+        episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, held_out, metadata.excluded)
         yield from (metadata.instructions[episode] for episode in episodes["train"])
     yield from added_words(config)
 

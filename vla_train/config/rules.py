@@ -145,6 +145,7 @@ RULES: dict[str, str] = {
     "dataset.action": "null | list of 1+ str",
     "dataset.relative": "list of str",
     "dataset.held_out": "null | list of 1+ int >= 0",
+    "dataset.exclude": "list of int >= 0",
     "dataset.batch_size": "int >= 1",
     "dataset.cache_gb": "null | float >= 0",
     "dataset.history": "int >= 1",

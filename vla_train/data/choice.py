@@ -20,8 +20,8 @@ class Choice:
 
     ``relative`` are columns of the action that a policy predicts relative to the state. ``rename`` gives columns and cameras
     other names, by which everything else then knows them. ``instruction`` stands where the data have none. ``depth_range``:
-    what is near and what is far in depth maps that are not bytes. Of single formats: ``mask`` names those of the episodes that
-    are used, ``rate`` the steps per second where the data tell no time.
+    what is near and what is far in depth maps that are not bytes. ``exclude`` are numbers of episodes that are left out. Of
+    single formats: ``mask`` names those of the episodes that are used, ``rate`` the steps per second where the data tell no time.
     """
 
     cameras: tuple[str, ...] | None = None
@@ -31,6 +31,7 @@ class Choice:
     rename: Mapping[str, str] = field(default_factory=dict)
     instruction: str | None = None
     depth_range: tuple[float, float] | None = None
+    exclude: tuple[int, ...] = ()
     mask: str | None = None
     rate: float | None = None
 
@@ -120,6 +121,14 @@ def dimension_names(features: Features, columns: Sequence[str]) -> tuple[str, ..
     if len(set(given)) == len(given):
         return tuple(given)
     return tuple(name for column in columns for name in _numbered(features, column))
+
+
+def labels(features: Features, column: str) -> list[str]:
+    """What a person is told that each number of a column is called: ``column``, ``column.0`` or ``column: name``."""
+    if features[column]["shape"] == [1]:
+        return [column]
+    names = dimension_names(features, [column])
+    return [name if name.startswith(column) else f"{column}: {name}" for name in names]
 
 
 def _numbered(features: Features, column: str) -> list[str]:

@@ -56,7 +56,7 @@ class DemonstrationDataset:
         self.instructions = metadata.instructions
         self.scenes = [scene_of(episode) for episode in metadata.episodes]
         self.num_episodes, self.num_frames = metadata.num_episodes, metadata.num_frames
-        self.episodes = split_episodes(self.num_episodes, validation, seed, held_out)
+        self.episodes = split_episodes(self.num_episodes, validation, seed, held_out, metadata.excluded)
         self._columns = reader.columns()
         self._windows = Windows(self._columns.starts)
         self._tokens, self._token_mask = processor.tokenize(self._columns.texts)

@@ -30,4 +30,4 @@ def open_table(path: Path, choice: Choice) -> LeRobotTable:
     version = str(info["codebase_version"])
     if version not in VERSIONS:
         raise DataError(f"the dataset at {path} is LeRobot {version}; this program reads {', '.join(VERSIONS)}")
-    return LeRobotTable(path, VERSIONS[version](path, info))
+    return LeRobotTable(path, VERSIONS[version](path, info), choice.exclude)

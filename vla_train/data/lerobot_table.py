@@ -1,7 +1,7 @@
 """A LeRobotDataset as a table, whichever version laid out its files; nothing that info.json says is taken on trust."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -18,7 +18,8 @@ from vla_train.data.parquet_tables import ParquetTables, SizesDiffer
 from vla_train.data.records import content_fingerprint, damaged, episode_starts, place, require_finite
 from vla_train.data.table import Entry
 from vla_train.data.video_access import ClipAccess
-from vla_train.data.videos import Clip, decode_clips
+from vla_train.data.video_check import torn
+from vla_train.data.videos import Clip, clips_with_files, decode_clips
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
@@ -31,14 +32,15 @@ class Parts:
     tables: ParquetTables  # the data files in order of episode and step
     texts: list[str]  # the instructions by task_index
     episodes: list[dict[str, Any]]  # a row each, in order: length, tasks, and what else was noted
-    clips: Callable[[str], list[Clip] | None]  # of a video feature, one an episode; None if it has no files at all
+    clips: Callable[[str], list[Clip] | None]  # of a video feature, where its videos belong, one an episode; None if nothing says
 
 
 class LeRobotTable:
-    """The Table of one dataset folder. Opening it reads ``meta/`` and the footers of the data files only."""
+    """The Table of one dataset folder. Opening it reads ``meta/`` and the footers of the data files only. Of the episodes
+    ``left_out`` times may be wrong and videos missing: they are not asked for."""
 
-    def __init__(self, folder: Path, parts: Parts):
-        self.path, self._parts, self._tables = folder, parts, parts.tables
+    def __init__(self, folder: Path, parts: Parts, left_out: Collection[int] = ()):
+        self.path, self._parts, self._tables, self._left_out = folder, parts, parts.tables, frozenset(left_out)
         declared: dict[str, layout.Feature] = parts.info["features"]
         named = modality.read(folder, declared)
         self._slices = named.parts
@@ -60,7 +62,7 @@ class LeRobotTable:
     def has_files(self, name: str) -> bool:
         if self.features[name]["dtype"] == "image":
             return name in self._tables.names
-        return self._parts.clips(name) is not None
+        return self.clips(name) is not None
 
     def entries(self, name: str) -> list[Entry]:
         part = self._slices.get(name) or modality.Part(name, 0, self.features[name]["shape"][0])
@@ -109,19 +111,28 @@ class LeRobotTable:
         return self._checked_times(self.numbers(["timestamp"])["timestamp"])
 
     def _checked_times(self, seconds: np.ndarray) -> list[np.ndarray]:
-        require_finite("timestamp", seconds, self.starts, self.path)
         times = np.split(seconds[:, 0], self.starts[1:-1])
         for episode, steps in enumerate(times):
+            if episode in self._left_out:
+                continue
+            if (none := np.flatnonzero(~np.isfinite(steps))).size:
+                what = f"the timestamp of step {none[0]} of episode {episode} is {steps[none[0]]}"
+                raise self._error(f"{what}: repair that episode, or leave it out with dataset.exclude=[{episode}]")
             if (back := np.flatnonzero(np.diff(steps) < 0)).size:
-                raise self._error(f"the timestamps of episode {episode} go back after step {back[0]}")
+                what = f"the timestamps of episode {episode} go back after step {back[0]}"
+                raise self._error(f"{what}: repair that episode, or leave it out with dataset.exclude=[{episode}]")
         return times
+
+    def torn(self, name: str) -> dict[int, str]:
+        clips = self.clips(name) if self.features[name]["dtype"] == "video" else None
+        return torn(clips, self.times()) if clips else {}
 
     def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         if self.features[name]["dtype"] == "image":
             return self._decoded(name, image, rows)
         if rows is not None:
             return self._random(name, image).frames(rows)
-        clips = self._parts.clips(name)
+        clips = self.clips(name)
         assert clips is not None, "only cameras with files are kept"
         return decode_clips(clips, self.times(), image, name.rpartition(".")[2])
 
@@ -129,14 +140,15 @@ class LeRobotTable:
         """The camera's videos, kept open from one question to the next."""
         with self._lock:
             if name not in self._access:
-                clips = self._parts.clips(name)
+                clips = self.clips(name)
                 assert clips is not None, "only cameras with files are kept"
                 self._access[name] = ClipAccess(clips, self.times(), self.starts, image, name.rpartition(".")[2])
             return self._access[name]
 
     def clips(self, name: str) -> list[Clip] | None:
-        """Where a camera's videos lie, one an episode."""
-        return self._parts.clips(name)
+        """Where a camera's videos lie, one an episode; None if it has none. DataError where some are missing."""
+        clips = self._parts.clips(name)
+        return None if clips is None else clips_with_files(self.path, name, clips, self._left_out)
 
     def _decoded(self, name: str, image: ImageSpec, rows: np.ndarray | None) -> Iterator[np.ndarray]:
         columns = (

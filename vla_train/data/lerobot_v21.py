@@ -9,7 +9,7 @@ from vla_train.data.lerobot_paths import file_at
 from vla_train.data.lerobot_table import Parts, integers
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data.records import damaged
-from vla_train.data.videos import Clip, clips_with_files
+from vla_train.data.videos import Clip
 from vla_train.errors import DataError
 
 EPISODES, TASKS = "meta/episodes.jsonl", "meta/tasks.jsonl"
@@ -38,9 +38,7 @@ def parts_of(folder: Path, info: dict[str, Any]) -> Parts:
 def _clips(folder: Path, info: dict[str, Any], places: list[dict[str, int]], feature: str) -> list[Clip] | None:
     if info.get("video_path") is None:
         return None
-    return clips_with_files(
-        folder, feature, [Clip(file_at(folder, info, "video_path", video_key=feature, **place)) for place in places]
-    )
+    return [Clip(file_at(folder, info, "video_path", video_key=feature, **place)) for place in places]
 
 
 def _numbered(folder: Path, name: str, key: str) -> list[dict[str, Any]]:

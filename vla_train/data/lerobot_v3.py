@@ -12,7 +12,7 @@ from vla_train.data.lerobot_paths import file_at
 from vla_train.data.lerobot_table import Parts, integers
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data.records import damaged
-from vla_train.data.videos import Clip, clips_with_files
+from vla_train.data.videos import Clip
 
 _BOOKKEEPING = ("stats/", "data/", "videos/", "meta/")  # columns of meta/episodes that are no facts about an episode
 
@@ -53,4 +53,4 @@ def _clips(folder: Path, info: dict[str, Any], noted: ParquetTables, feature: st
         if type(chunk) is not int or type(file) is not int or not isinstance(start, float) or not np.isfinite(start):
             raise damaged(folder, f"meta/episodes does not say where the video {feature!r} of episode {episode} lies")
         clips.append(Clip(file_at(folder, info, "video_path", video_key=feature, chunk_index=chunk, file_index=file), start))
-    return clips_with_files(folder, feature, clips)
+    return clips

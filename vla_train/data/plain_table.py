@@ -77,6 +77,9 @@ class PlainTable:
     def check(self) -> None:
         """All has been compared when it was opened."""
 
+    def torn(self, name: str) -> dict[int, str]:
+        return {}
+
     def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         return self.show(name, image, np.arange(self.starts[-1]) if rows is None else rows)
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from vla_train.data import collector, hdf5, image_folder, lerobot, tensor_file
 from vla_train.data.choice import Choice
 from vla_train.data.records import Columns, DatasetMetadata, Reader
+from vla_train.data.selection import Selection
 from vla_train.data.table import Table
 from vla_train.data.table_reader import TableReader
 
-__all__ = ["FORMATS", "Columns", "DatasetMetadata", "Reader", "open_reader", "read_metadata"]
+__all__ = ["FORMATS", "Columns", "DatasetMetadata", "Reader", "open_reader", "open_table", "read_metadata"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,13 @@ def open_reader(path: Path, choice: Choice | None = None, kind: str | None = Non
     """
     found = kind or next((name for name, known in FORMATS.items() if known.recognises(path)), "lerobot")
     chosen = choice or Choice()
-    return TableReader(FORMATS[found].open(path, chosen), chosen)
+    return TableReader(open_table(path, found, chosen), chosen)
+
+
+def open_table(path: Path, kind: str, choice: Choice) -> Table:
+    """The table of a format, without the episodes that are left out."""
+    table = FORMATS[kind].open(path, choice)
+    return Selection(table, choice.exclude) if choice.exclude else table
 
 
 def read_metadata(path: Path) -> DatasetMetadata:

@@ -20,8 +20,8 @@ class Recordings:
     and ``action`` (None: ``action``) name columns of the data; those of the action that are also in ``relative`` are predicted
     relative to the state that corresponds to them (``ActionSpec.relative_to``). ``rename`` gives columns and cameras other names
     first. ``instruction`` stands where the data have none, ``depth_range`` says what is near and far in depth that is not bytes.
-    ``held_out`` are numbers of episodes that are held out instead of the share ``validation``. ``batch_size``, ``history`` and
-    ``chunk`` say how training reads the data.
+    ``held_out`` are numbers of episodes that are held out instead of the share ``validation``, ``exclude`` of those that are not
+    used at all. ``batch_size``, ``history`` and ``chunk`` say how training reads the data.
     """
 
     format: ClassVar[str] = "lerobot"
@@ -39,6 +39,7 @@ class Recordings:
     chunk: int = 8
     validation: float = 0.1
     held_out: Sequence[int] | None = None
+    exclude: Sequence[int] = ()
 
     def ensure(
         self, make_environment: Callable[..., Any] | None, settings: Mapping[str, Any], *, output: Path, name: str
@@ -72,6 +73,7 @@ class Recordings:
             rename=dict(self.rename or {}),
             instruction=self.instruction,
             depth_range=limits,
+            exclude=tuple(self.exclude),
         )
 
 

@@ -11,6 +11,9 @@ import numpy as np
 from vla_train.errors import DataError
 from vla_train.spec import Spec
 
+MOST_TOLD = 8  # episodes in one message
+TORN = "fetch the video again, or leave out the camera (dataset.cameras) or the episode (dataset.exclude)"
+
 
 @dataclass(frozen=True)
 class DatasetMetadata:
@@ -26,6 +29,7 @@ class DatasetMetadata:
         dict[str, Any]
     ]  # one row an episode: episode_index, length, tasks, and what its maker noted (seed, scene, ...)
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # of "state" and "action": the column of each number
+    excluded: tuple[int, ...] = ()  # episodes that are not used: they have no frames
 
 
 @dataclass(frozen=True)
@@ -106,19 +110,37 @@ def damaged(path: Path, what: str) -> DataError:
     return DataError(f"the dataset at {path} is damaged or not read here: {what}; fetch or make it again")
 
 
+def torn_pictures(found: Mapping[str, Mapping[int, str]]) -> DataError:
+    """The error for pictures that are not whole: of each camera what is wrong in which episode."""
+    lines = [
+        f"camera {camera!r}, episode {episode}: {what}" for camera, wrong in found.items() for episode, what in wrong.items()
+    ]
+    more = [f"... and {len(lines) - MOST_TOLD} more"] if len(lines) > MOST_TOLD else []
+    return DataError("\n".join([*lines[:MOST_TOLD], *more, TORN]))
+
+
 def require_finite(
-    name: str, values: np.ndarray, starts: np.ndarray, where: str | Path, first: int = 0, rows: Sequence[Mapping[str, Any]] = ()
+    name: str,
+    values: np.ndarray,
+    starts: np.ndarray,
+    where: str | Path,
+    first: int = 0,
+    *,
+    rows: Sequence[Mapping[str, Any]] = (),
+    labels: Sequence[str] = (),
 ) -> None:
     """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]. ``rows``: what was noted of each
-    episode, among it perhaps the ``source`` that it lies in."""
+    episode, among it perhaps the ``source`` that it lies in; ``labels``: what each number is called."""
     bad = ~np.isfinite(values)
     if bad.any():
         row, column = np.argwhere(bad.reshape(len(values), -1))[0]
         value = values.reshape(len(values), -1)[row, column]
-        source = rows[int(np.searchsorted(starts, row, side="right")) - 1].get("source") if rows else None
+        episode = int(np.searchsorted(starts, row, side="right")) - 1
+        source = f" ({rows[episode]['source']})" if rows and rows[episode].get("source") else ""
+        number = labels[column] if labels else f"{name}.{column}"
+        mend = f"repair that episode, or leave it out with dataset.exclude=[{episode}]" if rows else "repair that episode"
         raise DataError(
-            f"{name}[{column}] is {value} at {place(int(row), starts, first)} of {where}{f' ({source})' if source else ''}: "
-            "every number must be finite; drop or repair that episode"
+            f"{number} is {value} at {place(int(row), starts, first)} of {where}{source}: every number must be finite; {mend}"
         )
 
 

@@ -54,6 +54,10 @@ class Table(Protocol):
         """Compare what is declared of rows and times with what is there."""
         ...
 
+    def torn(self, name: str) -> dict[int, str]:
+        """Episode -> what is wrong with a camera's pictures of it, as far as that shows without decoding any."""
+        ...
+
     def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         """A camera's frames in order, [y, x, c]: uint8, or whatever a depth map was recorded in. One array may serve for all.
 

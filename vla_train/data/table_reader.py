@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from vla_train.data.choice import Choice
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec
 from vla_train.data.paths import refuse_names_out
-from vla_train.data.records import Columns, DatasetMetadata, damaged, place, require_finite
+from vla_train.data.records import Columns, DatasetMetadata, damaged, place, require_finite, torn_pictures
 from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.data.texts import told
 from vla_train.errors import DataError
@@ -32,6 +33,7 @@ class TableReader:
     def __init__(self, table: Table, choice: Choice):
         self.folder, self.table, self._choice = table.path, table, choice
         self.notes: list[str] = []
+        self._whole: set[str] = set()  # cameras that were looked at
         if (frames := int(table.starts[-1])) > MOST_FRAMES:
             raise self._error(f"it declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
         names = choosing.renamed(table.features, table.aliases, choice.rename, self.folder)
@@ -52,6 +54,7 @@ class TableReader:
             fingerprint=self._fingerprint(),
             episodes=table.episodes,
             columns={"state": self._each(self._state), "action": self._each(self._action)},
+            excluded=tuple(sorted(set(choice.exclude))),
         )
 
     def columns(self) -> Columns:
@@ -62,7 +65,8 @@ class TableReader:
         signals = [name for name in (layout.REWARD, layout.TERMINATED, layout.DONE) if name in self._features]
         numbers = self._numbers([*self._state, *self._action, *signals, *[column for column, _ in filter(None, state)]])
         for name in {*self._state, *self._action, *signals}:
-            require_finite(name, numbers[name], self.table.starts, self.folder, rows=self.table.episodes)
+            called = choosing.labels(self._features, name)
+            require_finite(name, numbers[name], self.table.starts, self.folder, rows=self.table.episodes, labels=called)
         text = self.table.text()
         used = np.unique(text)
         texts = list(self.table.texts)
@@ -105,7 +109,17 @@ class TableReader:
     def _chosen(self, cameras: Sequence[str]) -> dict[str, ImageSpec]:
         if unknown := [camera for camera in cameras if camera not in self._cameras]:
             raise self._error(f"there is no camera {unknown[0]!r} with files (there are {sorted(self._cameras)})")
+        for camera in cameras:
+            self._require_whole(camera)
         return {camera: self.metadata.spec.images[camera] for camera in cameras}
+
+    def _require_whole(self, camera: str) -> None:
+        """DataError for pictures that are not all there, the first time that they are asked for: decoding would tell late."""
+        if camera in self._whole:
+            return
+        if wrong := self.table.torn(self._stored[self._cameras[camera]]):
+            raise torn_pictures({camera: wrong})
+        self._whole.add(camera)
 
     def _pictures(self, camera: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         frames = self.table.pictures(self._stored[self._cameras[camera]], image, rows)
@@ -117,7 +131,8 @@ class TableReader:
         """That of the data, and of what is chosen where that decides which frames there are, and how they look: the frame cache
         goes by it."""
         content, choice = self.table.fingerprint(), self._choice
-        chosen = {"rename": dict(choice.rename), "mask": choice.mask, "depth_range": choice.depth_range}
+        chosen: dict[str, Any] = {"rename": dict(choice.rename), "mask": choice.mask, "depth_range": choice.depth_range}
+        chosen |= {"exclude": sorted(set(choice.exclude))} if choice.exclude else {}
         if not any(chosen.values()):
             return content
         return hashlib.sha256(f"{content} {json.dumps(chosen, sort_keys=True)}".encode()).hexdigest()

@@ -15,6 +15,7 @@ def told(texts: Sequence[str], instruction: str | None, path: Path, *, ours: boo
     if blank and not ours and not (instruction or "").strip():
         raise DataError(
             f"the dataset at {path} has no instruction for {len(blank)} of its {len(texts)} episodes or texts (the first is "
-            f"number {blank[0]}): say what is done there with dataset.instruction='...'"
+            f"number {blank[0]}): say what is done there with dataset.instruction='...', or leave "
+            "episodes out with dataset.exclude=[...]"
         )
     return [instruction if instruction and index in set(blank) else text for index, text in enumerate(texts)]

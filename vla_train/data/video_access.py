@@ -9,12 +9,13 @@ from pathlib import Path
 import av
 import numpy as np
 
+from vla_train.data.records import TORN
 from vla_train.data.videos import Clip, UnfitError, Video, moments
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
 MOST_OPEN = 8  # files of a camera: each takes a few MB
-FORWARD = 0.5  # seconds: what lies nearer is reached by decoding on, not by a seek
+FORWARD = 0.5  # seconds: what lies nearer is reached by decoding on, not by a seek; so is what no frame before stands alone for
 FIRST_STEP_BACK = 1.0  # seconds, where a seek came out behind what was asked for; doubled each time
 
 
@@ -46,9 +47,7 @@ class ClipAccess:
                     yield _found(video, float(wanted[step]), float(tolerance[step]))
                 except (UnfitError, av.FFmpegError, OSError, UnicodeDecodeError) as error:
                     where = f"camera {self._camera!r}, episode {episode}: {clip.path}, step {step}"
-                    raise DataError(
-                        f"{where}: {error}: fetch the video again, or leave the camera out with dataset.cameras"
-                    ) from None
+                    raise DataError(f"{where}: {error}: {TORN}") from None
 
     @contextmanager
     def _video(self, path: Path) -> Iterator[Video]:
@@ -74,7 +73,7 @@ class ClipAccess:
 
 
 def _found(video: Video, time: float, tolerance: float) -> np.ndarray:
-    if not time - FORWARD <= video.time <= time + tolerance:
+    if video.time > time + tolerance or (video.time < time - FORWARD and video.time < video.stands_alone_before(time)):
         video.seek(time)
     back = FIRST_STEP_BACK
     while True:

@@ -4,7 +4,8 @@ A frame belongs to a time if it is the nearest and lies within ``TOLERANCE`` of 
 number: a file may hold many episodes, begin late, or have frames of unequal length.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 
+from vla_train.data.records import TORN
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
@@ -27,15 +29,17 @@ class Clip:
     start: float = 0.0
 
 
-def clips_with_files(folder: Path, feature: str, clips: list[Clip]) -> list[Clip] | None:
-    """The clips if their files are there, None if not one of them is. DataError where some are missing."""
+def clips_with_files(folder: Path, feature: str, clips: list[Clip], left_out: Collection[int] = ()) -> list[Clip] | None:
+    """The clips if their files are there, None if not one of them is. DataError where some are missing, but for the episodes
+    ``left_out``."""
     there = {path: path.is_file() for path in {clip.path for clip in clips}}
     if not any(there.values()):
         return None
-    if missing := [(episode, clip.path) for episode, clip in enumerate(clips) if not there[clip.path]]:
+    wanted = [(episode, clip.path) for episode, clip in enumerate(clips) if episode not in left_out]
+    if missing := [(episode, path) for episode, path in wanted if not there[path]]:
         raise DataError(
             f"the dataset at {folder} is not complete: the video {feature!r} of episode {missing[0][0]} is missing "
-            f"({missing[0][1]}); fetch it, or leave the camera out with dataset.cameras"
+            f"({missing[0][1]}); fetch it, or leave out the camera (dataset.cameras) or the episode (dataset.exclude)"
         )
     return clips
 
@@ -63,9 +67,7 @@ def decode_clips(clips: Sequence[Clip], times: Sequence[np.ndarray], image: Imag
                 where = f"camera {camera!r}, episode {episode}: {clip.path}"
                 if error.cut_short:
                     what = f"holds {step} of its {len(wanted)} frames ({error})"
-                    raise DataError(
-                        f"{where} {what}: fetch the video again, or leave the camera out with dataset.cameras"
-                    ) from None
+                    raise DataError(f"{where} {what}: {TORN}") from None
                 raise DataError(f"{where}, step {step}: {error}: give a video that fits meta/info.json and the data") from None
 
 
@@ -89,6 +91,7 @@ class Video:
     def __init__(self, path: Path, image: ImageSpec, threads: str = "AUTO"):
         self.path, self._image, self._threads = path, image, threads
         self._container: Any = None
+        self._keys: list[float] | None = None  # when frames are shown that stand alone, in order; None: not asked for yet
         self.time = -np.inf  # of the current frame
         self._frame: av.VideoFrame | None = None
         self._frames = self._decode()
@@ -124,6 +127,15 @@ class Video:
         for frame in self._container.decode(self._container.streams.video[0]):
             if frame.time is not None:
                 yield frame
+
+    def stands_alone_before(self, time: float) -> float:
+        """When the last frame up to ``time`` is shown that can be decoded without those before it, as the file's index tells."""
+        if self._container is None:
+            next(self._decode(), None)  # opened by that
+        if self._keys is None:
+            stream = self._container.streams.video[0]
+            self._keys = [float(entry.timestamp * stream.time_base) for entry in stream.index_entries if entry.is_keyframe]
+        return self._keys[max(0, bisect_right(self._keys, time) - 1)] if self._keys else -np.inf
 
     def seek(self, time: float) -> None:
         """Go to a frame that stands alone, at ``time`` or before it (or to the first there is)."""

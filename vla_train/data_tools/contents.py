@@ -14,7 +14,7 @@ from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec, read_info, unfinished
 from vla_train.data.paths import refuse_names_out
 from vla_train.data.reader import FORMATS
-from vla_train.data.records import place
+from vla_train.data.records import place, torn_pictures
 from vla_train.data.statistics import Described, describe_columns
 from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.errors import DataError
@@ -70,6 +70,11 @@ class Contents:
                 where = place(row, self.table.starts)
                 raise DataError(f"{name} is not finite at {where} of {self.table.path}: vla-data validate lists all such places")
         return describe_columns(numbers) if numbers else {}
+
+    def require_whole(self) -> None:
+        """DataError for pictures that are not all there, as far as that shows without decoding any."""
+        if found := {name: wrong for name in self.cameras if (wrong := self.table.torn(name))}:
+            raise torn_pictures(found)
 
     def pictures(
         self,

@@ -50,6 +50,7 @@ def convert(
         raise DataError(f"{target} is not empty, and nothing is written over: name a new folder")
     contents = open_contents(source)
     contents.table.check()
+    contents.require_whole()
     recipe: dict[str, Any] = {"source": source.name, "format": contents.format, "images": images}
     recipe |= {"fingerprint": contents.table.fingerprint(), "depth_range": list(depth_range) if depth_range else None}
     partial = target.parent / f".{target.name}.partial"

@@ -36,8 +36,9 @@ def draw(panels: Sequence[Panel], seconds: np.ndarray, marks: Sequence[float], *
     lines = math.ceil(len(panels) / COLUMNS)
     with rc_context(style), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a name may have letters that the font lacks
-        figure = Figure(figsize=(COLUMNS * WIDTH, lines * HEIGHT + 0.3), dpi=DPI, facecolor=paper, layout="constrained")
+        figure = Figure(figsize=(COLUMNS * WIDTH, lines * HEIGHT + 0.3), dpi=DPI, facecolor=paper)
         FigureCanvasAgg(figure)
+        figure.subplots_adjust(**_margins(lines))  # a layout that is solved for takes as long as the drawing itself
         grid = list(figure.subplots(lines, COLUMNS, squeeze=False, sharex=True).flat)
         for axes, panel in zip(grid, panels, strict=False):
             _panel(axes, panel, seconds, marks, ink)
@@ -49,6 +50,15 @@ def draw(panels: Sequence[Panel], seconds: np.ndarray, marks: Sequence[float], *
         file = io.BytesIO()
         figure.savefig(file, format="png", metadata={"Title": "recorded numbers", "Software": "vla-data"})
     return file.getvalue()
+
+
+def _margins(lines: int) -> dict[str, float]:
+    """Room for labels and titles, as shares of the figure and, between panels, of a panel."""
+    width, height = COLUMNS * WIDTH, lines * HEIGHT + 0.3
+    inner = (width - 0.75 - (COLUMNS - 1) * 0.6) / COLUMNS
+    outer = (height - 0.75 - (lines - 1) * 0.4) / lines
+    sides = {"left": 0.6 / width, "right": 1 - 0.15 / width, "bottom": 0.45 / height, "top": 1 - 0.3 / height}
+    return sides | {"wspace": 0.6 / inner, "hspace": 0.4 / outer}
 
 
 def _panel(axes: Any, panel: Panel, seconds: np.ndarray, marks: Sequence[float], ink: str) -> None:

@@ -4,14 +4,16 @@ from collections import Counter
 
 import numpy as np
 
+from vla_train.data import lerobot_layout as layout
+from vla_train.data.choice import labels
 from vla_train.data_tools.contents import Contents, joined
 
 SHORT, LONG = 0.2, 5.0  # times the median length
 UNEVEN = 0.05  # of a step, by which a time may be off
 
 
-def oddities(contents: Contents, numbers: dict[str, np.ndarray]) -> list[str]:
-    """Sentences for a person; ``numbers`` are the columns."""
+def oddities(contents: Contents, numbers: dict[str, np.ndarray], *, finite: bool = False) -> list[str]:
+    """Sentences for a person; ``numbers`` are the columns. ``finite``: that some are not has been told."""
     found = []
     if contents.unfinished:
         found.append("its writer has not finished it: what is there can be read, and gone on with")
@@ -22,18 +24,32 @@ def oddities(contents: Contents, numbers: dict[str, np.ndarray]) -> list[str]:
         found.append(
             f"{len(contents.unread)} columns are no numbers and are not read ({kinds}): {joined(list(contents.unread), 4)}"
         )
-    return found + _constant(numbers) + _lengths(contents) + _times(contents) + _texts(contents)
+    found += [] if finite else _not_finite(contents, numbers)
+    return found + _constant(contents, numbers) + _lengths(contents) + _times(contents) + _texts(contents)
 
 
-def _constant(numbers: dict[str, np.ndarray]) -> list[str]:
+def _not_finite(contents: Contents, numbers: dict[str, np.ndarray]) -> list[str]:
+    found = []
+    for name, values in numbers.items():
+        if (bad := ~np.isfinite(values)).any():
+            which = [label for label, wrong in zip(labels(contents.table.features, name), bad.any(axis=0), strict=True) if wrong]
+            rows = np.flatnonzero(bad.any(axis=1))
+            episodes = np.unique(np.searchsorted(contents.table.starts, rows, side="right") - 1)
+            found.append(f"NaN or infinite in {len(rows):,} frames: {joined(which)}; episodes {joined([*map(str, episodes)])}")
+    return found
+
+
+def _constant(contents: Contents, numbers: dict[str, np.ndarray]) -> list[str]:
     names = []
     for name, values in numbers.items():
-        if name.startswith("next.") or len(values) < 2:
+        if (name.startswith("next.") and name != layout.REWARD) or len(values) < 2:
             continue
         same = (values == values[:1]).all(axis=0)
-        whole = values.shape[1] == 1 or same.all()
-        names += [f"{name} ({values[0, 0]:g})" if values.shape[1] == 1 else name] if whole and same.all() else []
-        names += [] if whole else [f"{name}[{index}] ({values[0, index]:g})" for index in np.flatnonzero(same)]
+        if values.shape[1] > 1 and same.all():
+            names.append(name)
+        else:
+            called = labels(contents.table.features, name)
+            names += [f"{called[index]} ({values[0, index]:g})" for index in np.flatnonzero(same)]
     return [f"constant: {joined(names)}"] if names else []
 
 

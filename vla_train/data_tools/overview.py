@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vla_train.data.choice import dimension_names
+from vla_train.data.choice import labels
 from vla_train.data.statistics import QUANTILES
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.odd import oddities
@@ -49,8 +49,7 @@ def statistics(path: Path, output: Path | None = None) -> None:
     keys = ("min", *list(QUANTILES)[:3], "mean", *list(QUANTILES)[3:], "max", "std")
     rows = []
     for name, each in found.items():
-        for index, dimension in enumerate(dimension_names(contents.table.features, [name])):
-            label = name if len(each["min"]) == 1 else dimension if dimension.startswith(name) else f"{name}: {dimension}"
+        for index, label in enumerate(labels(contents.table.features, name)):
             rows.append([label, *(figure(float(each[key][index])) for key in keys)])
     say(f"{path}: {contents.num_frames:,} frames")
     table(("number", *keys), rows)

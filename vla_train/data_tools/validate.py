@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vla_train import stopping
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.progress import progress
 from vla_train.data.records import place
 from vla_train.data_tools import meta_counts, meta_statistics
 from vla_train.data_tools.contents import Contents, joined, open_contents
 from vla_train.data_tools.meta_counts import Problem
 from vla_train.data_tools.odd import oddities
+from vla_train.data_tools.pictures import unreadable
 from vla_train.data_tools.printing import say
 from vla_train.errors import DataError
 
@@ -31,11 +30,11 @@ def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
         contents = open_contents(path)
     except DataError as error:
         text = str(error)
-        problems = [*left, Problem(f"it cannot be opened: {text}")] if not left or fix else left
+        problems = [*left, Problem(text)] if not left or fix else left
         return _end(path, problems, "the other checks wait until this is mended")
     left += _numbers(contents) + _rows(contents)
     left += _settled(_told(lambda: meta_statistics.statistics(contents)), fix) if is_lerobot else []
-    left += _pictures(contents) if pictures else []
+    left += [Problem(text) for text in unreadable(contents)] if pictures else []
     for line in _odd(contents):
         say(f"odd: {line}")
     return _end(
@@ -111,23 +110,8 @@ def _rows(contents: Contents) -> list[Problem]:
     return _told(check)
 
 
-def _pictures(contents: Contents) -> list[Problem]:
-    """Every picture decoded, camera by camera."""
-    found = []
-    for name, image in contents.cameras.items():
-        limits = (0.0, 1.0) if image.kind == "depth" else None  # whether it can be read, not what it shows
-        try:
-            with progress(f"decoding {name}", contents.num_frames) as advance:
-                for blocks in contents.pictures(limits, stopping.check, [name]):
-                    for block in blocks:
-                        advance(len(block[name]))
-        except DataError as error:
-            found.append(Problem(str(error)))
-    return found
-
-
 def _odd(contents: Contents) -> list[str]:
     try:
-        return oddities(contents, contents.numbers())
+        return oddities(contents, contents.numbers(), finite=True)
     except DataError:
         return []  # which is among the problems

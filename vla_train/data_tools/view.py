@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import cv2
 import numpy as np
 
 from vla_train import stopping
-from vla_train.data.choice import camera_names, corresponding_state, dimension_names
+from vla_train.data.choice import camera_names, corresponding_state, labels
+from vla_train.data.depth import to_bytes
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.curves import Panel, draw
 from vla_train.data_tools.odd import oddities
@@ -72,10 +74,15 @@ def _episode(
         name = f"<h3>{escape(camera)}</h3>\n" if len(frames) > 1 else ""
         strips.append(f'{name}<div class="strip">\n{shots}\n</div>')
     marks = [float(at[step]) for step, _ in next(iter(frames.values()), [])]
-    light, dark = (draw(panels, at, marks, dark=dark) for dark in (False, True)) if panels else (b"", b"")
+    light, dark = (_drawn(panels, at, marks, dark) for dark in (False, True)) if panels else (b"", b"")
     curves = picture(light, dark, f"Recorded numbers of episode {episode}") if panels else ""
     content = f'<p class="told"><b>{escape(instruction)}</b></p>\n' + "\n".join(strips) + curves
     return section(f"Episode {episode}", content, " · ".join(facts))
+
+
+def _drawn(panels: list[Panel], at: np.ndarray, marks: list[float], dark: bool) -> bytes:
+    stopping.check()
+    return draw(panels, at, marks, dark=dark)
 
 
 def _frames(contents: Contents, episodes: Sequence[int], cameras: dict[str, str]) -> dict[int, dict[str, list[tuple[int, str]]]]:
@@ -84,18 +91,13 @@ def _frames(contents: Contents, episodes: Sequence[int], cameras: dict[str, str]
     if not cameras:
         return found
     near, far = 0.0, 1.0  # of depth maps in metres that are no bytes
-    for episode, blocks in enumerate(contents.pictures((near, far), stopping.check, list(cameras.values()))):
-        length = int(contents.lengths[episode])
-        wanted = set(np.linspace(0, length - 1, FRAMES).round().astype(int).tolist()) if episode in found else set()
-        done = 0
-        for block in blocks:
-            count = len(next(iter(block.values())))
-            for step in sorted(wanted & set(range(done, done + count))):
-                for camera, name in cameras.items():
-                    found[episode][camera].append((step, _shot(block[name][step - done], contents.cameras[name])))
-            done += count
-        if episode == max(episodes):
-            break
+    for episode, (camera, name) in product(episodes, cameras.items()):
+        steps = np.unique(np.linspace(0, contents.lengths[episode] - 1, FRAMES).round().astype(np.int64))
+        image = contents.cameras[name]
+        for step, frame in zip(steps, contents.table.pictures(name, image, contents.rows(episode).start + steps), strict=True):
+            stopping.check()
+            shown = to_bytes(frame, (near, far), name, contents.table.path) if image.kind == "depth" else frame
+            found[episode][camera].append((int(step), _shot(shown, image)))
     return found
 
 
@@ -119,8 +121,7 @@ def _panels(contents: Contents, drawn: Sequence[tuple[str, int]], numbers: dict[
     features = contents.table.features
     panels = []
     for column, index in drawn:
-        names = dimension_names(features, [column])
-        label = column if len(names) == 1 else names[index] if names[index].startswith(column) else f"{column}: {names[index]}"
+        label = labels(features, column)[index]
         state = corresponding_state(features, [column])[index] if column.startswith("action") else None
         known = state is not None and state[0] in numbers
         beside = numbers[state[0]][:, state[1]] if state is not None and known else None

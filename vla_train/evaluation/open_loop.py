@@ -30,9 +30,10 @@ class OpenLoop:
     def __init__(
         self, dataset: DemonstrationDataset, *, episodes: Sequence[int] | None, execute: int | None, batch_size: int = 64
     ) -> None:
-        missing = [number for number in episodes or [] if number >= dataset.num_episodes]
-        if missing:
-            raise UsageError(f"open_loop={missing}: the data has the episodes 0 to {dataset.num_episodes - 1}")
+        known = {int(number) for split in dataset.episodes.values() for number in split}
+        if missing := [number for number in episodes or [] if number not in known]:
+            left_out = ", some of them left out" if len(known) < dataset.num_episodes else ""
+            raise UsageError(f"open_loop={missing}: the data has the episodes 0 to {dataset.num_episodes - 1}{left_out}")
         self._dataset = dataset
         self._episodes = dataset.episodes["validation"][:1].tolist() if episodes is None else list(episodes)
         self._execute = execute or max(1, dataset.chunk // 2)
