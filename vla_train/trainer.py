@@ -237,7 +237,7 @@ class Trainer:
     def _log(self) -> None:
         if not self._meter:
             return
-        row = {f"train/{name}": value for name, value in self._meter.reset().items()}
+        row = {f"train/{name}": value for name, value in (self._meter.reset() | self.source.figures()).items()}
         row |= self._rates.read(self.counters.step, self.counters.samples)
         row |= {"progress": self.limits.progress(self.counters), "memory_gb": memory_gb(self.device)}
         row |= {"samples": float(self.counters.samples), "minutes": self.counters.seconds / 60}

@@ -48,9 +48,16 @@ def refuse_early(config: Config, stage: Stage) -> None:
 
 
 def with_rounds(
-    sources: Callable[[Stage], Any], config: Config, policy: Policy, demonstrations: DemonstrationDataset, run: Path, say: Say
+    sources: Callable[[Stage], Any],
+    config: Config,
+    policy: Policy,
+    demonstrations: DemonstrationDataset | None,
+    run: Path,
+    say: Say,
 ) -> Callable[[Stage], Any]:
-    """``sources``, of which those that grow by rounds are told how."""
+    """``sources``, of which those that grow by rounds are told how; without demonstrations there are none."""
+    if demonstrations is None:
+        return sources
 
     def made(stage: Stage) -> Any:
         source = sources(stage)

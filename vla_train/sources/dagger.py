@@ -99,6 +99,9 @@ class DaggerSource:
         self._batches += 1
         return batch
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def state_dict(self) -> StateDict:
         return {"batches": self._batches, "round": self.round, "source": self._source.state_dict()}
 
