@@ -36,12 +36,12 @@ class Learner:
     fingerprint: str  # of the data, or of the world
     dataset: DemonstrationDataset | None = None
     augmentation: Any = None
-    worlds: worlds.Worlds | None = None  # of a run without a dataset
+    world: worlds.Worlds | None = None  # of a run without a dataset
 
     def until(self, stage: str) -> Spec:
         """What is learned up to this stage."""
-        if self.worlds is not None:
-            return self.worlds.until(stage)
+        if self.world is not None:
+            return self.world.until(stage)
         assert self.dataset is not None, "a run has a dataset or a world"
         return self.dataset.until(stage).spec
 
@@ -71,7 +71,7 @@ def make_learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Chec
     if world is not None:
         if saved is not None:
             _check_unchanged(config, saved, world.fingerprint, f"environment={config['choices']['environment']}")
-        return Learner(config, processor, policy, world.fingerprint, worlds=world)
+        return Learner(config, processor, policy, world.fingerprint, world=world)
     augmentation = augmentation_for(config, stages, processor, spec, readers)
     if augmentation is not None:
         console.message(f"augmentation={config['choices']['augmentation']}: {augmentation}")

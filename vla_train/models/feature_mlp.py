@@ -1,5 +1,6 @@
 """The ``feature_mlp`` model: a perceptron over numbers, and the mean of the words' vectors beside them."""
 
+import itertools
 from collections.abc import Mapping
 from typing import Literal
 
@@ -40,13 +41,13 @@ class FeatureMLPEncoder(nn.Module):
         super().__init__()
         if spec.images and not spec.state_size:
             raise UsageError(
-                f"model=feature_mlp reads numbers, and there are only pictures ({', '.join(spec.images)}): choose model=film_cnn or "
-                "model=transformer, or data that have a state"
+                f"model=feature_mlp reads numbers, and there are only pictures ({', '.join(spec.images)}): choose model=film_cnn "
+                "or model=transformer, or data that have a state"
             )
         self.words = nn.Embedding(vocabulary_size, words) if words else None
         sizes = [spec.history * spec.state_size + words, *[width] * layers]
         self.layers = nn.Sequential()
-        for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+        for inputs, outputs in itertools.pairwise(sizes):
             linear = nn.Linear(inputs, outputs)
             if inputs:
                 nn.init.orthogonal_(linear.weight, nn.init.calculate_gain(activation))
@@ -62,9 +63,7 @@ class FeatureMLPEncoder(nn.Module):
             parts.append(self._sentence(self.words, *crop(flat.tokens, flat.token_mask)))
         return leading.restore(Features(fused=self.layers(torch.cat(parts, -1))), lead)
 
-    def _sentence(
-        self, words: nn.Embedding, tokens: Int[Tensor, "n l"], mask: Bool[Tensor, "n l"]
-    ) -> Float[Tensor, "n d"]:
+    def _sentence(self, words: nn.Embedding, tokens: Int[Tensor, "n l"], mask: Bool[Tensor, "n l"]) -> Float[Tensor, "n d"]:
         """The mean over the words; 0 where nothing was said, which is the begin token alone."""
         weight = mask[:, 1:, None].float()
         return (words(tokens[:, 1:]) * weight).sum(1) / weight.sum(1).clamp(min=1.0)  # type: ignore[no-any-return]
