@@ -67,5 +67,24 @@ class Scripted:
         self.shift[-1] = self.drift
         return self._observation()
 
+    def set_goals(self, rows, goals):
+        return self._observation()
+
+    def alternatives(self):
+        return [[]] * self.num_envs
+
+    def expert_action(self, goals=None):
+        return np.zeros((self.num_envs, 1), np.int64)
+
+    @property
+    def first_touched(self):
+        return [""] * self.num_envs
+
+    def describe(self):
+        return [""] * self.num_envs
+
+    def sample_instructions(self, seeds):
+        return [f"count {seed % 3}" for seed in seeds]
+
     def close(self):
         self.closed = True

@@ -18,6 +18,7 @@ from vla_train.rollouts import evaluating
 from vla_train.spec import Metrics
 from vla_train.types import Features, Observation, Rollout, Struct
 
+LARGEST = 20.0  # logarithm of a ratio of probabilities: beyond, its exponential would soon be infinite
 EVALUATED = 4096  # observations at once, where values and probabilities are computed before learning
 
 
@@ -159,7 +160,7 @@ class PPO(Paradigm[Rollout]):
         """Equation 9, and the divergence from the reference."""
         distribution, value = self._judge(part.observation)
         change = distribution.log_prob(part.action) - part.log_probability  # type: ignore[no-untyped-call]
-        ratio = change.exp()
+        ratio = change.clamp(max=LARGEST).exp()
         within = ratio.clamp(1.0 - self._clip, 1.0 + self._clip)
         policy_loss = -torch.minimum(ratio * part.advantage, within * part.advantage)
         value_loss, entropy = self._value_loss(value, part), distribution.entropy()  # type: ignore[no-untyped-call]
