@@ -13,8 +13,8 @@ class Scripted:
     """Shows [seed % 1000, steps so far] and says so in words. Step k is rewarded by k. Even seeds terminate after 3 steps and
     succeed; odd ones are truncated after 2.
 
-    ``fails``: numbers of calls of step that raise; ``bad_seeds``: whether the reset from a seed raises; ``drift`` is added to what
-    a restored row shows.
+    ``fails``: numbers of calls of step that raise; ``bad_seeds``: whether the reset from a seed raises; ``drift`` is added to
+    what a restored row shows.
     """
 
     def __init__(self, num_envs, fails=(), bad_seeds=lambda seed: False, drift=0.0, nan_at=None, lacking=()):

@@ -140,7 +140,8 @@ def test_advantages_come_from_the_values_of_true_next_observations():
     samples = ppo._samples(rollout)
     assert samples.advantage.tolist() == [-0.25, 1.0, 2.0]
     assert samples.target.tolist() == [3.75, 6.0, 8.0]
-    ended = replace(rollout, terminated=rollout.truncated, truncated=rollout.terminated, final_index=torch.tensor([[-1], [-1], [0]]))
+    ends = {"terminated": rollout.truncated, "truncated": rollout.terminated}
+    ended = replace(rollout, final_index=torch.tensor([[-1], [-1], [0]]), **ends)
     assert ppo._samples(ended).advantage.tolist() == [-1.25, -3.0, 2.0]
 
 

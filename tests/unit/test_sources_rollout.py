@@ -149,7 +149,7 @@ def test_a_world_that_only_fails_is_told():
 
 
 def test_a_reward_that_is_no_number_is_told():
-    with pytest.raises(WorldError, match=r"the reward is nan in step \d of the episode with seed \d+: mend the environment's reward"):
+    with pytest.raises(WorldError, match=r"the reward is nan in step \d of the episode with seed \d+: mend"):
         next(make_source(nan_at=2))
 
 
@@ -195,7 +195,9 @@ def test_a_world_without_scenes_begins_anew_and_that_is_told():
     assert resumed.made[0].played[0] == source.made[0].played[-1] + 1
 
 
-@pytest.mark.parametrize("change", [{"begun": -1}, {"env_steps": "many"}, {"rows": {"scenes": [], "seeds": np.zeros(0), "view": {}}}])
+@pytest.mark.parametrize(
+    "change", [{"begun": -1}, {"env_steps": "many"}, {"rows": {"scenes": [], "seeds": np.zeros(0), "view": {}}}]
+)
 def test_the_state_of_another_source_is_refused(change):
     source = make_source()
     next(source)
