@@ -46,14 +46,15 @@ def collects(config: Config) -> bool:
     """Whether the run's source plays itself, so that it has no dataset. Raises UsageError where it is none for the paradigm."""
     source = configuration.resolve_target(config["source"]["_target_"], "source")
     needed = configuration.resolve_target(config["paradigm"]["_target_"], "paradigm").batch_type
-    given = source.batch_type if isinstance(source.batch_type, type) else Transition  # the most that recorded data give
+    declared = getattr(source, "batch_type", None)
+    given = declared if isinstance(declared, type) else Transition  # the most that recorded data give
     if not issubclass(given, needed):
         paradigm, name = config["choices"]["paradigm"], config["choices"]["source"]
         raise UsageError(
             f"paradigm={paradigm} learns from {needed.__name__}, but source={name} yields {given.__name__}: leave out source=, "
             "the paradigm brings one that fits"
         )
-    return bool(source.collects)
+    return bool(getattr(source, "collects", False))
 
 
 def open_worlds(config: Config, stages: Sequence[Stage]) -> Worlds:
@@ -69,6 +70,8 @@ def open_worlds(config: Config, stages: Sequence[Stage]) -> Worlds:
             f"augmentation={config['choices']['augmentation']} changes recorded samples, and source={name} plays: set "
             "augmentation=none (randomization= changes what the world looks like)"
         )
+    if len(stages) > 1 and config["curriculum"].get("rehearsal"):
+        raise UsageError(f"source={name} plays one stage at a time: set curriculum.rehearsal=0")
     specs, recipes, heard = {}, [], []
     for stage, maker in zip(stages, makers, strict=True):
         with closing(maker(1)) as environment:
