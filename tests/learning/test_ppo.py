@@ -9,8 +9,7 @@ from vla_train import config as configuration
 
 SETTINGS = [
     "experiment=cartpole_ppo",
-    "env_steps=25600",
-    "optimizer.schedule=constant",
+    "env_steps=40960",
     "every.evaluate=0",
     "every.save=0",
     "every.log=20",
@@ -24,6 +23,7 @@ SETTINGS = [
 
 
 def test_a_pole_is_balanced(tmp_path: Path):
+    """Seeds 0 to 3 came to 385, 500, 500 and 490 steps."""
     torch.set_num_threads(1)
     metrics = build.train(configuration.compose([*SETTINGS, f"output={tmp_path}"]), [])["metrics"]
     assert metrics["length"] >= 200
