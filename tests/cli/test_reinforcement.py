@@ -101,7 +101,11 @@ def test_no_demonstrations_are_made(train, tmp_path):
         ([*TABLE[:1], "environment=none"], 2, "source=rollout plays in the run's environment, and there is none"),
         ([*TABLE, "dataset.path=x"], 2, "leave out dataset.path"),
         ([*TABLE, "augmentation=language"], 2, "augmentation=language changes recorded samples"),
-        ([*TABLE, "curriculum=progressive", "curriculum.max_steps=9"], 2, "plays one stage at a time: set curriculum.rehearsal=0"),
+        (
+            [*TABLE, "curriculum=progressive", "curriculum.max_steps=9"],
+            2,
+            "plays one stage at a time: set curriculum.rehearsal=0",
+        ),
         ([*TABLE, "curriculum=mixed"], 2, "source=rollout plays one stage at a time"),
         ([*TABLE, "paradigm.reference=1"], 2, "give a checkpoint to start from with init="),
         ([*TABLE, "paradigm.freeze_encoder=true"], 2, "give a checkpoint to start from with init="),

@@ -101,7 +101,7 @@ class PPO(Paradigm[Rollout]):
     def update(self, batch: Rollout) -> Metrics:
         samples = self._samples(batch)
         loss_of = self._warmup_loss if int(self.updates) < self._value_warmup else self._loss
-        epochs = []
+        epochs: list[Metrics] = []
         while len(epochs) < self._epochs:
             epochs.append(self._pass(loss_of, samples))
             if self._target_kl is not None and float(epochs[-1].get("kl", 0.0)) > self._target_kl:
@@ -123,7 +123,7 @@ class PPO(Paradigm[Rollout]):
                 part = observation[start : start + EVALUATED]
                 distribution, value = self._judge(part)
                 values.append(value)
-                likelihoods.append(distribution.log_prob(action[start : start + EVALUATED]))  # type: ignore[no-untyped-call]
+                likelihoods.append(distribution.log_prob(action[start : start + EVALUATED]))
             final = [self._judge(batch.final)[1]] if len(batch.final) else []
         value = torch.cat(values).view(steps, rows)
         after = torch.cat([value[1:], torch.zeros_like(value[:1])])
@@ -159,11 +159,11 @@ class PPO(Paradigm[Rollout]):
     def _loss(self, part: Samples) -> tuple[Tensor, Tensor, Metrics]:
         """Equation 9, and the divergence from the reference."""
         distribution, value = self._judge(part.observation)
-        change = distribution.log_prob(part.action) - part.log_probability  # type: ignore[no-untyped-call]
+        change = distribution.log_prob(part.action) - part.log_probability
         ratio = change.clamp(max=LARGEST).exp()
         within = ratio.clamp(1.0 - self._clip, 1.0 + self._clip)
         policy_loss = -torch.minimum(ratio * part.advantage, within * part.advantage)
-        value_loss, entropy = self._value_loss(value, part), distribution.entropy()  # type: ignore[no-untyped-call]
+        value_loss, entropy = self._value_loss(value, part), distribution.entropy()
         loss = policy_loss + self._value_weight * value_loss - self._entropy_weight * entropy
         metrics = {
             "policy_loss": policy_loss,

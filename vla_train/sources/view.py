@@ -39,7 +39,7 @@ class View:
     def differs(self, raw: RawObservation) -> np.ndarray:
         """bool [n]: the rows that show something else than what was seen last."""
         images, state, _ = self._window.read(self._rows)
-        found = (np.asarray(raw["state"], np.float32) != state[:, -1]).any(axis=1)
+        found: np.ndarray = (np.asarray(raw["state"], np.float32) != state[:, -1]).any(axis=1)
         found |= np.array([new != old for new, old in zip(raw["instruction"], self._told, strict=True)])
         for name, image in self._processor.resize(raw["images"]).items():
             found |= (image != images[name][:, -1]).reshape(len(found), -1).any(axis=1)
