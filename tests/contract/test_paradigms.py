@@ -47,6 +47,8 @@ def make_paradigm(name: str, progress: Progress | None = None):
     target = configuration.resolve_target(node["_target_"], "paradigm")
     parameters = {key: value for key, value in node.items() if key not in ("_target_", "heads", "steps", "chunk")}
     policy = make_policy(node["heads"][0], node.get("chunk", SPEC.chunk))
+    if "epochs" in parameters:
+        parameters["epochs"] = 1  # a few gradient steps for each update are enough here
     if "make_encoder" in inspect.signature(target).parameters:
         parameters["make_encoder"] = make_encoder
 
