@@ -89,7 +89,7 @@ def test_training_with_rounds_resumes_to_the_bit(workplace):
     ("words", "message"),
     [
         (["environment=none"], "source=dagger plays in the run's environment"),
-        (["environment=gym"], "source=dagger needs an expert"),
+        (["environment=gym", "curriculum=none"], "source=dagger needs an expert"),
     ],
 )
 def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace, tmp_path, words, message):
