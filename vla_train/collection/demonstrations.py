@@ -1,6 +1,5 @@
 """The dataset that an environment's expert makes on first use, once, and stored for every later run."""
 
-import errno
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from filelock import FileLock, Timeout
 from vla_train import seeds, stopping
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.expert import ExpertRun
-from vla_train.collection.recording import World, write_episode
+from vla_train.collection.recording import World, write_episode, writing
 from vla_train.data.progress import progress
 from vla_train.data.reader import Reader, open_reader
 from vla_train.data.writer import LeRobotWriter
@@ -80,7 +79,7 @@ class Demonstrations:
             words = [name, *([environment.name] if hasattr(environment, "name") else []), fingerprint(recipe)]
         folder = output / "datasets" / "-".join(words)
         if not folder.is_dir():
-            with _writing(folder), _lock(folder):
+            with writing(folder), _lock(folder):
                 if not folder.is_dir():  # else another run has just made it
                     with closing(make_environment(min(ROWS, recipe["episodes"]))) as environment:
                         self._make(environment, recipe, folder)
@@ -180,21 +179,6 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Make the parent folder, and say in one message why it cannot be written."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "no space left" if full else (error.strerror or str(error))
-        hint = "free some space" if full else "see to its rights"
-        raise UsageError(
-            f"demonstrations cannot be written to {folder.parent}: {what}; {hint}, or choose another place with output="
-        ) from error
 
 
 def _sync(folder: Path) -> None:

@@ -109,6 +109,7 @@ def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace
         (["output=x", "environment=tabletop", "episode=16"], "Did you mean episodes"),
         (["output=x", "environment=none"], "name one"),
         (["output=x", "environment=gym"], "has no expert"),
+        (["output=/dev/null/x", "environment=tabletop", "episodes=1"], "episodes cannot be written to /dev/null"),
         (["output=x", "environment=tabletop", "player=person"], "no terminal"),
     ],
 )
