@@ -30,12 +30,12 @@ class Demonstrations:
     """A ``dataset`` config: which demonstrations there shall be, and how training reads them.
 
     ``episodes`` seeds of the training range from ``start`` on are played by the expert, or, if that is None, ``per_task`` for
-    each task of an environment whose seeds take tasks in turn; those that it fails are left out. ``noise`` disturbs what is
-    executed, never what is recorded (``collection/noise.py``). ``mediocre`` and ``random`` are the shares of the episodes that
-    such players play instead (``collection/behaviour.py``): data for offline reinforcement learning, in which all episodes
-    are kept and what is executed is recorded. ``path`` names a dataset that exists already. ``others`` are for
-    the reader (``batch_size``, ``history``, ``chunk``, ``validation``) or reach the environment through its own config
-    (``level``, ``benchmark``): they are no part of the recipe.
+    each task of an environment whose seeds take tasks in turn; those that it fails are left out. ``noise`` and ``lapses``
+    disturb what is executed, never what is recorded (``collection/noise.py``, ``behaviour.py``). ``mediocre`` and ``random`` are
+    the shares of the episodes that such players play instead (``collection/behaviour.py``): data for offline reinforcement
+    learning, in which all episodes are kept and what is executed is recorded. ``path`` names a dataset that exists already.
+    ``others`` are for the reader (``batch_size``, ``history``, ``chunk``, ``validation``) or reach the environment through its
+    own config (``level``, ``benchmark``): they are no part of the recipe.
     """
 
     def __init__(
@@ -47,9 +47,10 @@ class Demonstrations:
         per_task: int | None = None,
         mediocre: float = 0.0,
         random: float = 0.0,
+        lapses: float = 0.0,
         **others: Any,
     ) -> None:
-        self.behaviour = Behaviour(float(noise), float(mediocre), float(random))
+        self.behaviour = Behaviour(float(noise), float(mediocre), float(random), float(lapses))
         self.episodes, self.start, self.path, self.per_task = episodes, start, path, per_task
 
     def ensure(
@@ -112,6 +113,7 @@ class Demonstrations:
             "noise": self.behaviour.noise,
             "start": self.start,
             **players,
+            **({"lapses": self.behaviour.lapses} if self.behaviour.lapses else {}),
         }
 
     def _make(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> None:
