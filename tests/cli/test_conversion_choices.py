@@ -81,6 +81,7 @@ def test_episodes_of_video_can_be_chosen_whatever_is_wrong_with_the_others(data,
     reader = open_reader(tmp_path / "new", Choice(state=(), action=("action.arm",)))
     wanted = [*numbers_of(0, LENGTHS[0]), *numbers_of(2, LENGTHS[2])]
     assert [number(frame) for frame in frames(reader, "above")] == wanted
+    assert "observation.images.above" in reader.table.features
     assert reader.columns().starts.tolist() == [0, 5, 11]
     assert reader.metadata.instructions == ["push the cup", "open the box"]
     assert "nothing wrong" in data("validate", tmp_path / "new")
