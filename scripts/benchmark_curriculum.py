@@ -3,7 +3,7 @@
     python scripts/benchmark_curriculum.py --seeds 0 1 2
     python scripts/benchmark_curriculum.py --table
 
-- progressive: stage after stage, at most 800 updates in each but the last, the earlier ones rehearsed
+- progressive: stage after stage, at most 1,200 updates in each but the last, the earlier ones rehearsed
 - mixed: all stages all the time
 - last: the last stage from the beginning
 
@@ -22,7 +22,7 @@ from benchmark_rows import ROOT, Rows, command, commit, config_hash, spread, tra
 ROWS = Rows("curriculum.jsonl")
 STAGES = ("basic_navigation", "simple_manipulation", "complex_tasks", "multi_step_reasoning")
 WAYS = {
-    "progressive": ["curriculum=progressive", "curriculum.max_steps=800"],
+    "progressive": ["curriculum=progressive", "curriculum.max_steps=1200"],
     "mixed": ["curriculum=mixed"],
     "last": [f"curriculum={STAGES[-1]}"],
 }

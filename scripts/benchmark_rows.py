@@ -36,19 +36,38 @@ def command(*words: str) -> str:
 
 
 def train(*words: str) -> tuple[Path, dict[str, Any]]:
-    """The run folder of ``vla-train`` with these words, and how long it trained."""
-    printed = command("vla-train", *words, "tracker.console=plain")
-    run = ROOT / next(line.split("run folder: ")[1].strip() for line in printed.splitlines() if "run folder: " in line)
+    """The run folder of ``vla-train`` with these words, and how long it trained; one that was stopped goes on."""
+    words = (*words, "tracker.console=plain")
+    run, done = begun(words)
+    if not done:
+        printed = command("vla-train", *(words if run is None else [f"resume={run}", words[-1]]))
+        run = ROOT / next(line.split("run folder: ")[1].strip() for line in printed.splitlines() if "run folder: " in line)
+    assert run is not None
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return run, {"minutes": max(row.get("minutes", 0.0) for row in rows), "updates": max(row["step"] for row in rows)}
 
 
-def commit() -> str:
-    """The last commit that touched what a result depends on; '+' marks changes that are not committed."""
+def begun(words: Sequence[str]) -> tuple[Path | None, bool]:
+    """The newest run begun with these words by the code that stands, if it left a checkpoint; and whether it finished."""
+    if commit().endswith("+"):  # nobody knows with what code
+        return None, False
+    for path in sorted((ROOT / "outputs").glob("*/run.json"), reverse=True):
+        last = json.loads(path.read_text())
+        first = [*last["earlier_sessions"], last][0]
+        ours = first["overrides"] == list(words) and first["source"] and commit(first["source"]["commit"]) == commit()
+        if ours and (path.parent / "checkpoints" / "last").exists():
+            return path.parent, last["outcome"] == "finished"
+    return None, False
+
+
+def commit(at: str = "HEAD") -> str:
+    """The last commit, of those up to ``at``, that touched what a result depends on; '+' marks changes that are not committed."""
     paths = ["--", "vla_train", "configs"]
-    last = subprocess.run(["git", "log", "-1", "--format=%h", *paths], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    found = subprocess.run(
+        ["git", "log", "-1", "--format=%h", at, *paths], cwd=ROOT, capture_output=True, text=True
+    ).stdout.strip()
     changed = subprocess.run(["git", "status", "--porcelain", *paths], cwd=ROOT, capture_output=True, text=True).stdout
-    return last + ("+" if changed else "")
+    return found + ("+" if changed else "")
 
 
 def config_hash(*words: str) -> str:

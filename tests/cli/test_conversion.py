@@ -17,6 +17,7 @@ from vla_train.data.writer import LeRobotWriter
 from vla_train.data_tools import convert as converting
 from vla_train.data_tools.compare import compare
 from vla_train.data_tools.contents import open_contents
+from vla_train.data_tools.target import target_of
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
@@ -70,7 +71,7 @@ def test_a_scale_that_is_none_is_no_scale(data, maps, tmp_path):
 def test_pictures_without_loss_that_differ_are_refused(data, maps, tmp_path):
     data("convert", maps, tmp_path / "new", "depth_range=[0,255]")
     with pytest.raises(DataError, match=r"depth of .*maps came out otherwise than it went in at step \d of episode 0"):
-        compare(open_contents(maps), open_contents(tmp_path / "new"), (0.0, 510.0))
+        compare(source := open_contents(maps), open_contents(tmp_path / "new"), target_of(source, {}, None), (0.0, 510.0))
 
 
 def test_uneven_steps_are_refused_before_they_are_encoded(data, tmp_path):

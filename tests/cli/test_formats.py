@@ -27,7 +27,9 @@ def test_train_and_evaluate(workplace, tmp_path, kind):
     path = write(tmp_path / "data")
     before = sorted(file for file in tmp_path.rglob("*"))
     run = run_folder(workplace.here("vla-train", f"dataset={kind}", f"dataset.path={path}", *FEW, *words))
-    workplace.here("vla-eval", f"checkpoint={run}", "open_loop=[]")
+    told = workplace.here("vla-eval", f"checkpoint={run}", "open_loop=[]").splitlines()
+    places = [told.index(heading) for heading in ("hand", "sim", "all parts")]
+    assert [told[place + 1].split()[:2] for place in places] == [["held-out", "loss"]] * 3
     (report,) = (run / "evaluations").glob("*/report.json")
     assert json.loads(report.read_text())["metrics"]["held_out/frames"] == 2
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written among recordings"
@@ -59,7 +61,9 @@ def test_a_mix_has_the_units_of_each(workplace, tmp_path):
     assert processor.spec.domains == ("hand", "sim")
     scale = policy.normalizer.action_scale
     assert (tuple(scale.shape), np.allclose(scale[1], 10 * scale[0])) == ((2, 2), True)
-    workplace.here("vla-eval", f"checkpoint={run}", "open_loop=[]")
+    told = workplace.here("vla-eval", f"checkpoint={run}", "open_loop=[]").splitlines()
+    places = [told.index(heading) for heading in ("hand", "sim", "all parts")]
+    assert [told[place + 1].split()[:2] for place in places] == [["held-out", "loss"]] * 3
     (report,) = (run / "evaluations").glob("*/report.json")
     metrics = json.loads(report.read_text())["metrics"]
     assert metrics["hand/held_out/frames"] == metrics["sim/held_out/frames"] > 0

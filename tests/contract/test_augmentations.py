@@ -165,7 +165,7 @@ def test_what_is_done_is_told_and_what_is_not(dataset):
 def test_what_a_world_does_not_allow_is_refused_before_demonstrations_are_made(tmp_path):
     """In BabyAI's pixels colours cannot be exchanged."""
     pytest.importorskip("minigrid")
-    words = ["dataset=babyai", "augmentation=symmetry", "runtime.device=cpu", f"output={tmp_path}"]
+    words = ["dataset=babyai", "dataset.episodes=4", "augmentation=symmetry", "runtime.device=cpu", f"output={tmp_path}"]
     with pytest.raises(UsageError, match=r"set dataset\.view=symbolic, or set augmentation\.colours=none"):
         train(configuration.compose(words), words)
     assert list(tmp_path.iterdir()) == []

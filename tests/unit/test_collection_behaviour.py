@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import Corridor
 from vla_train.collection.behaviour import KINDS, LAPSES, Behaviour
 from vla_train.collection.demonstrations import Demonstrations
+from vla_train.collection.expert import ExpertRun
 from vla_train.collection.noise import perturb
 from vla_train.data.reader import read_metadata
 from vla_train.envs.tabletop import TabletopVectorEnv
@@ -109,3 +110,36 @@ def test_players_of_the_tabletop_differ_in_how_often_they_succeed():
     assert rates[0] == 1.0
     assert 0.4 < rates[1] < 0.9
     assert rates[2] < 0.1
+
+
+def test_the_expert_lapses_in_some_bursts_and_its_clean_action_is_recorded(tmp_path):
+    clean = np.full((2000, 2), 0.5, np.float32)
+    play = [Behaviour(lapses=0.15).execute(clean, SEEDS, np.full(2000, step), ARM) for step in range(5)]
+    lapsed = (play[0] != clean).all(axis=1)
+    assert np.mean(lapsed) == pytest.approx(0.15, abs=0.025)
+    np.testing.assert_array_equal(play[3], play[0])
+    assert not np.array_equal(play[4], play[0])
+    assert not Behaviour(lapses=0.15).mixed
+
+    recipes = [make(tmp_path, **keys) / "meta" / "info.json" for keys in ({"lapses": 0.3}, {})]
+    lapsing, straight = (json.loads(path.read_text())["vla_train"]["recipe"] for path in recipes)
+    assert lapsing.pop("lapses") == 0.3
+    assert lapsing == straight, "without lapses a dataset has the recipe, and so the name, that it always had"
+
+
+@pytest.mark.parametrize(("lapses", "lost"), [(0.0, False), (0.3, True)])
+def test_only_a_lapsing_expert_loses_what_it_holds_and_takes_it_again(lapses, lost):
+    environment = TabletopVectorEnv(64, "complex_tasks", cameras=[])
+    episodes = [episode for episode in ExpertRun(environment, range(64), Behaviour(0.3, lapses=lapses)) if episode.success]
+    assert len(episodes) > 60
+    opened = 0
+    for episode in episodes:
+        seen = np.stack([step[1] for step in episode.steps])
+        closing = np.stack([step[2] for step in episode.steps])[:-1, 3] < -0.9
+        opened += int(np.sum((seen[:-1, 4] == 1) & closing & (seen[1:, 4] == 0)))
+    assert (opened > 0) == lost
+
+
+def test_lapses_are_a_share():
+    with pytest.raises(UsageError, match="lapses=1 is a share"):
+        Behaviour(lapses=1.0)

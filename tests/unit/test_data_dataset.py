@@ -8,6 +8,7 @@ import torch
 
 from tests.toy_dataset import INSTRUCTIONS, SPEC, episode, open_toy, toy_processor, write_toy
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.mixture import joined
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
 from vla_train.data.writer import LeRobotWriter
@@ -42,6 +43,18 @@ def test_the_chunk_stops_at_the_end_of_the_episode(folder):
         [[True] * 2, [True] * 2, [False] * 2],
         [[True] * 2, [False] * 2, [False] * 2],
     ]
+
+
+def test_of_an_experts_word_on_what_another_does_only_the_first_action_of_a_chunk_counts(tmp_path):
+    writer = LeRobotWriter(tmp_path / "toy", SPEC, "toy")
+    for number, player in enumerate(("expert", "mixture")):
+        values = episode(0)
+        writer.add_episode(**values | {"metadata": values["metadata"] | {"seed": number, "player": player}})
+    dataset = open_toy(writer.finish(), chunk=2)
+    mixture = joined({"first": dataset, "second": dataset})
+    alone = dataset.gather(np.arange(6)).valid[..., 0].tolist()
+    assert alone == [[True, True], [True, True], [True, False]] + [[True, False]] * 3
+    assert mixture.gather(np.arange(12)).valid[..., 0].tolist() == alone * 2
 
 
 def test_tokens_and_tasks_follow_the_episode(folder):

@@ -191,7 +191,7 @@ DAMAGES = {
     "a torn file": (torn, "demo.hdf5 .*(torn|cannot be read)"),
     # a folder of pictures
     "an empty list": (rows(lambda content: []), "is empty: metadata.json has no rows"),
-    "no list": (rows(lambda content: {}), "is no list of objects"),
+    "no list": (rows(lambda content: {}), "must be a list with an object for each frame.* but is an empty object"),
     "no instruction": (rows(lambda content: content[1].update(instruction=" ")), "no instruction for 1 of its 2"),
     "no such key": (rows(lambda content: content[1].pop("action") and None), "metadata.json, row 1 has no 'action'"),
     "one action more": (

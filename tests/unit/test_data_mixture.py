@@ -98,9 +98,9 @@ def test_the_fingerprint_is_that_of_all_parts(mixture, parts):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"state_size": 3}, "state: 2 numbers, not 3"),
+        ({"state_size": 3}, "state: 2 numbers, not 3 as in far\\Z"),
         ({"images": {"top": ImageSpec(4, 4, channels=1)}}, "camera 'top'"),
-        ({"images": {**SPEC.images, "side": ImageSpec(4, 4)}}, "camera 'side'"),
+        ({"images": {**SPEC.images, "side": ImageSpec(4, 4)}}, r"camera 'side': missing in near \(there are \['top'\]\)\Z"),
         ({"action": ActionSpec("discrete", 1, choices=4)}, "action kind"),
         ({"state_names": ("step", "episode")}, "another meaning"),
     ],

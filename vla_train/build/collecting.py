@@ -21,7 +21,7 @@ from vla_train.collection.expert import ExpertEpisode
 from vla_train.collection.person import PersonPlayer
 from vla_train.collection.player import Player
 from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turns
-from vla_train.collection.recording import World
+from vla_train.collection.recording import World, writing
 from vla_train.collection.terminal import Terminal
 from vla_train.envs import workers
 from vla_train.envs.contract import Environment
@@ -62,7 +62,9 @@ def collect(config: Config) -> dict[str, float]:
     def play(blocks: Sequence[np.ndarray]) -> Generator[list[ExpertEpisode], None, None]:
         return play_blocks(make, blocks, config["processes"])
 
-    found = add_episodes(Path(config["output"]), _wish(config, world), world, play)
+    folder = Path(config["output"])
+    with writing(folder):
+        found = add_episodes(folder, _wish(config, world), world, play)
     print(found.sentence(), flush=True)
     return _metrics(found)
 

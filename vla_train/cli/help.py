@@ -138,8 +138,9 @@ Commands:
   validate FOLDER       counts, times, NaN, missing frames, statistics; exit code 3 if something is wrong
                         --fix mends meta/ where the data tell what is right; pictures=false does not decode
   convert FROM TO       any format to LeRobotDataset v3.0; killed and begun again, it goes on where it was
-                        images=keep|png|h264|av1   depth_range=[0.0,2.0]   verify=false
-  stats FOLDER          statistics of every number; output=stats.json
+                        images=keep|png|h264|av1   episodes=0-9   instruction='lift the cube'   rename={cam_high:top}
+                        depth_range=[0.0,2.0]   verify=false
+  stats FOLDER          statistics of every number                       columns=action,observation.state   output=stats.json
   view FOLDER           a page (one file) with frames, instruction and curves
                         episodes=0,3   output=page.html   columns=action,observation.state   cameras=NAME
   replay FOLDER         the recorded actions in their environment, from the recorded seeds: do they succeed?

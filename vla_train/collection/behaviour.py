@@ -21,16 +21,18 @@ _KIND, _LAPSE, _ACTION = 7004, 7005, 7006  # numbers of draws, which no environm
 
 @dataclass(frozen=True)
 class Behaviour:
-    """``mediocre`` and ``random`` are shares of the episodes, the rest are the expert's; ``noise`` disturbs the expert
-    (``perturb``).
+    """``mediocre`` and ``random`` are shares of the episodes, the rest are the expert's. ``noise`` disturbs the expert
+    (``perturb``); in ``lapses`` of its bursts of 4 steps any action is executed instead of its own, which is recorded: noise
+    never lets go of a thing, nor closes on nothing, and what was never seen a policy cannot mend.
 
-    A random player takes any action at each step. A mediocre one keeps any action through ``LAPSES`` of its bursts of 4 steps and
+    A random player takes any action at each step. A mediocre one keeps any action through ``LAPSES`` of its bursts and
     is an expert in the others. Raises UsageError for shares that are none.
     """
 
     noise: float = 0.0
     mediocre: float = 0.0
     random: float = 0.0
+    lapses: float = 0.0
     failures: bool = False  # keep them although the expert alone plays
 
     def __post_init__(self) -> None:
@@ -38,6 +40,10 @@ class Behaviour:
             raise UsageError(
                 f"dataset.mediocre={self.mediocre:g} and dataset.random={self.random:g} are shares of the episodes: "
                 "let both be 0 or more, and their sum at most 1"
+            )
+        if not 0 <= self.lapses < 1:
+            raise UsageError(
+                f"dataset.lapses={self.lapses:g} is a share of the expert's bursts: let it be 0 or more, and below 1"
             )
 
     @property
@@ -72,11 +78,12 @@ class Behaviour:
     def execute(self, clean: np.ndarray, seeds: np.ndarray, steps: np.ndarray, spec: ActionSpec) -> np.ndarray:
         """The actions to execute [n, a] for the expert's clean ones: a pure function of each row's seed [n] and step [n]."""
         played = perturb(clean, seeds, steps, self.noise, spec)
-        if not self.mixed:
+        if not self.mixed and not self.lapses:
             return played
         kinds, key = self.kinds(seeds), (np.asarray(seeds, np.int64) << 32)
         burst = key + steps // (1 if spec.kind == "discrete" else BURST)
-        lapse = (kinds == 2) | ((kinds == 1) & (counter_uniform(burst, _LAPSE, 1)[:, 0] < LAPSES))
+        often = np.array([self.lapses, LAPSES, 1.0])[kinds]
+        lapse = counter_uniform(burst, _LAPSE, 1)[:, 0] < often
         chosen = _any_action(np.where(kinds == 2, key + steps, burst), spec)
         executed: np.ndarray = np.where(lapse[:, None], chosen, np.where(kinds[:, None] == 0, played, clean)).astype(clean.dtype)
         return executed

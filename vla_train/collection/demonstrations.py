@@ -1,6 +1,5 @@
 """The dataset that an environment's expert makes on first use, once, and stored for every later run."""
 
-import errno
 import hashlib
 import json
 import os
@@ -16,7 +15,7 @@ from filelock import FileLock, Timeout
 from vla_train import seeds, stopping
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.expert import ExpertRun
-from vla_train.collection.recording import World, write_episode
+from vla_train.collection.recording import World, write_episode, writing
 from vla_train.data.progress import progress
 from vla_train.data.reader import Reader, open_reader
 from vla_train.data.writer import LeRobotWriter
@@ -31,12 +30,12 @@ class Demonstrations:
     """A ``dataset`` config: which demonstrations there shall be, and how training reads them.
 
     ``episodes`` seeds of the training range from ``start`` on are played by the expert, or, if that is None, ``per_task`` for
-    each task of an environment whose seeds take tasks in turn; those that it fails are left out. ``noise`` disturbs what is
-    executed, never what is recorded (``collection/noise.py``). ``mediocre`` and ``random`` are the shares of the episodes that
-    such players play instead (``collection/behaviour.py``): data for offline reinforcement learning, in which all episodes
-    are kept and what is executed is recorded. ``path`` names a dataset that exists already. ``others`` are for
-    the reader (``batch_size``, ``history``, ``chunk``, ``validation``) or reach the environment through its own config
-    (``level``, ``benchmark``): they are no part of the recipe.
+    each task of an environment whose seeds take tasks in turn; those that it fails are left out. ``noise`` and ``lapses``
+    disturb what is executed, never what is recorded (``collection/noise.py``, ``behaviour.py``). ``mediocre`` and ``random`` are
+    the shares of the episodes that such players play instead (``collection/behaviour.py``): data for offline reinforcement
+    learning, in which all episodes are kept and what is executed is recorded. ``path`` names a dataset that exists already.
+    ``others`` are for the reader (``batch_size``, ``history``, ``chunk``, ``validation``) or reach the environment through its
+    own config (``level``, ``benchmark``): they are no part of the recipe.
     """
 
     def __init__(
@@ -48,9 +47,10 @@ class Demonstrations:
         per_task: int | None = None,
         mediocre: float = 0.0,
         random: float = 0.0,
+        lapses: float = 0.0,
         **others: Any,
     ) -> None:
-        self.behaviour = Behaviour(float(noise), float(mediocre), float(random))
+        self.behaviour = Behaviour(float(noise), float(mediocre), float(random), float(lapses))
         self.episodes, self.start, self.path, self.per_task = episodes, start, path, per_task
 
     def ensure(
@@ -80,7 +80,7 @@ class Demonstrations:
             words = [name, *([environment.name] if hasattr(environment, "name") else []), fingerprint(recipe)]
         folder = output / "datasets" / "-".join(words)
         if not folder.is_dir():
-            with _writing(folder), _lock(folder):
+            with writing(folder), _lock(folder):
                 if not folder.is_dir():  # else another run has just made it
                     with closing(make_environment(min(ROWS, recipe["episodes"]))) as environment:
                         self._make(environment, recipe, folder)
@@ -113,6 +113,7 @@ class Demonstrations:
             "noise": self.behaviour.noise,
             "start": self.start,
             **players,
+            **({"lapses": self.behaviour.lapses} if self.behaviour.lapses else {}),
         }
 
     def _make(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> None:
@@ -180,21 +181,6 @@ def _lock(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Make the parent folder, and say in one message why it cannot be written."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "no space left" if full else (error.strerror or str(error))
-        hint = "free some space" if full else "see to its rights"
-        raise UsageError(
-            f"demonstrations cannot be written to {folder.parent}: {what}; {hint}, or choose another place with output="
-        ) from error
 
 
 def _sync(folder: Path) -> None:

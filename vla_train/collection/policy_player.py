@@ -6,6 +6,7 @@ import numpy as np
 
 from vla_train.collection.noise import BURST
 from vla_train.collection.player import Moment, Move
+from vla_train.data.records import MIXTURE
 from vla_train.errors import NumericError
 from vla_train.rollouts.chunks import ChunkExecutor
 from vla_train.seeds import counter_uniform
@@ -93,7 +94,7 @@ class MixturePlayer(PolicyPlayer):
         self._turns = turns
 
     def names(self, seeds: np.ndarray) -> list[str]:
-        return ["mixture"] * len(seeds)
+        return [MIXTURE] * len(seeds)
 
     def move(self, moment: Moment) -> Move:
         clean, planned = moment.environment.expert_action(), self.planned(moment)

@@ -1,12 +1,16 @@
 """An episode as it was played, written with everything that is known of it."""
 
-from collections.abc import Mapping
+import errno
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from vla_train.collection.expert import ExpertEpisode
 from vla_train.data.writer import LeRobotWriter
 from vla_train.envs.contract import Environment
+from vla_train.errors import UsageError
 from vla_train.spec import Spec
 
 
@@ -54,3 +58,18 @@ def write_episode(
         **(facts or {}),
     }
     writer.add_episode(**episode.columns(), instruction=episode.goal.instruction, task=episode.goal.task, metadata=metadata)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Make the parent folder, and say in one message why it cannot be written."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        what = "no space left" if full else (error.strerror or str(error))
+        hint = "free some space" if full else "see to its rights"
+        raise UsageError(
+            f"episodes cannot be written to {folder.parent}: {what}; {hint}, or choose another place with output="
+        ) from error

@@ -141,6 +141,7 @@ RULES: dict[str, str] = {
     "curriculum.weights": "null | list of 1+ float >= 0",
     "dataset.episodes": "int >= 1",
     "dataset.noise": "float >= 0",
+    "dataset.lapses": SHARE,
     "dataset.mediocre": "float >= 0 <= 1",
     "dataset.random": "float >= 0 <= 1",
     "dataset.start": "int >= 0",

@@ -9,7 +9,7 @@ import torch
 from vla_train.data.augmentation.batch import Augment, Batch
 from vla_train.data.frames import open_frames
 from vla_train.data.reader import Reader, open_reader
-from vla_train.data.records import scene_of
+from vla_train.data.records import is_labelled, scene_of
 from vla_train.data.split import split_episodes
 from vla_train.data.statistics import feature_statistics
 from vla_train.data.windows import Windows
@@ -62,6 +62,8 @@ class DemonstrationDataset:
         self._tokens, self._token_mask = processor.tokenize(self._columns.texts)
         self._task = self._tasks(metadata.tasks)
         self._domain = np.full(self.num_episodes, domain, dtype=np.int64)
+        self._reach = np.full(self.num_episodes, chunk)  # of each episode's chunks: the actions that follow on each other
+        self._reach[np.flatnonzero([is_labelled(episode) for episode in metadata.episodes])] = 1
         self._frames = open_frames(
             cache or folder / "cache",
             reader,
@@ -143,8 +145,10 @@ class DemonstrationDataset:
 
     def gather(self, indices: np.ndarray, augment: Augment | None = None) -> Demonstration:
         """The demonstrations at frames int64 [b]. Before an episode began its first frame stands in (``present`` is False)
-        and past its end its last action (``valid`` is False). ``augment`` may change them."""
+        and past its end its last action (``valid`` is False; so it is behind the first of labels, ``is_labelled``). ``augment``
+        may change them."""
         rows, valid = self._windows.horizon(indices, self.chunk)
+        valid &= np.arange(self.chunk) < self._reach[self._windows.episode(indices)][:, None]
         (observation,), action = self._decisions([indices], rows, augment)
         return Demonstration(observation=observation, action=action, valid=_of_every_number(valid, action))
 

@@ -6,7 +6,9 @@ https://robomimic.github.io/docs/datasets/overview.html. The observations of ``o
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,11 +68,13 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
     demos: list[Demo] = []
     features: dict[str, Feature] = {}
     places: dict[str, tuple[str, ...]] = {}
+    keys: list[str] = []  # of each demonstration the filter keys that list it
     rates: dict[float, Path] = {}  # the first file that tells each
     for file in files:
         with opened(file) as root:
             data = group(root, "data", file)
-            demos += _demos(file, root, data, choice.mask)
+            found = _demos(file, root, data, choice.mask)
+            demos, keys = demos + found, keys + (_filter_keys(root, found, file) if choice.mask is None else [])
             if (told := _rate(data, file)) is not None:
                 rates.setdefault(told, file)
             if not features and demos:
@@ -89,6 +93,8 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         files=files,
         rate=next(iter(rates), RATE),
         sources=[str(demo) for demo in demos],
+        facts=[{"mask": listed} for listed in keys] if any(keys) else (),
+        notes=_notes(bool(rates), keys),
         defaults={} if known is None else {"state": known},
     )
 
@@ -117,7 +123,25 @@ def _demos(file: Path, root: Any, data: Any, mask: str | None) -> list[Demo]:
     return found if mask is None else _masked(found, root, mask, file)
 
 
-def _masked(demos: list[Demo], root: Any, mask: str, file: Path) -> list[Demo]:
+def _notes(rate_is_told: bool, keys: Sequence[str]) -> list[str]:
+    found = [] if rate_is_told else [f"its files tell no rate: {RATE:g} steps/s are assumed"]
+    counted = Counter(name for listed in keys for name in listed.split(", ") if name)
+    if counted:
+        told = ", ".join(f"{name} ({count} of {len(keys)} demonstrations)" for name, count in counted.items())
+        found.append(f"filter keys: {told}; dataset.mask={next(iter(counted))} takes those alone")
+    return found
+
+
+def _filter_keys(root: Any, demos: Sequence[Demo], file: Path) -> list[str]:
+    """For each demonstration the filter keys that list it. What is wrong with one is told to who chooses it."""
+    named: dict[str, set[str]] = {}
+    for name in group(root, "mask", file) if has(root, "mask") else ():
+        with suppress(DataError):
+            named[name] = {demo.name for demo in _masked(demos, root, name, file)}
+    return [", ".join(name for name, listed in named.items() if demo.name in listed) for demo in demos]
+
+
+def _masked(demos: Sequence[Demo], root: Any, mask: str, file: Path) -> list[Demo]:
     """Those that a filter key names."""
     masks = group(root, "mask", file) if has(root, "mask") else {}
     if mask not in list(masks):

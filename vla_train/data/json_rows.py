@@ -13,14 +13,29 @@ from vla_train.errors import DataError
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The objects of a file that is a list of objects. DataError for any other."""
+    """The objects of a file that is a list of objects, a row for each frame. DataError for any other."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); fetch or make the dataset again") from None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):
-        raise DataError(f"{path} is no list of objects; fetch or make the dataset again")
+        raise DataError(
+            f"{path} must be a list with an object for each frame, as docs/data.md shows, but is {_kind_of(content)}; "
+            "mend it, or move it elsewhere if it is no part of the dataset"
+        )
     return content
+
+
+def _kind_of(content: Any) -> str:
+    """What a file holds instead, in words."""
+    if isinstance(content, list):
+        place = next(number for number, row in enumerate(content) if not isinstance(row, dict))
+        return f"a list whose entry {place} is {str(content[place])[:40]!r}"
+    if not isinstance(content, dict):
+        return f"{str(content)[:40]!r}"
+    lists = [key for key, value in content.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    where = f", of which {lists[0]!r} may be that list" if lists else ""
+    return f"an object with the keys {', '.join(map(repr, list(content)[:6]))}{where}" if content else "an empty object"
 
 
 def need(row: Mapping[str, Any], key: str, where: str) -> Any:

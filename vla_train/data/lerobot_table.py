@@ -48,6 +48,7 @@ class LeRobotTable:
         self.aliases: Mapping[str, str] = named.cameras
         self._language = named.language or "task_index"
         self.defaults: Mapping[str, tuple[str, ...]] = {}
+        self.notes: Sequence[str] = ()
         self.rate = float(parts.info["fps"])
         self.starts = self._checked_starts(parts.episodes)
         self.noted = spec_of(parts.info, folder)

@@ -16,6 +16,8 @@ from vla_train.data.windows import Windows
 from vla_train.errors import DataError, Notice
 from vla_train.spec import Spec
 
+_MISSING = ": missing"  # in ``Spec.mismatches``
+
 
 def common_spec(specs: Mapping[str, Spec], *, domains: bool = False) -> Spec:
     """One Spec for datasets that a policy learns from together: all their kinds of task, and the longest horizon.
@@ -29,8 +31,9 @@ def common_spec(specs: Mapping[str, Spec], *, domains: bool = False) -> Spec:
         first = replace(_told(specs), domains=tuple(specs))
         others = [(name, replace(spec, action=first.action, state_names=first.state_names)) for name, spec in others]
     for name, spec in others:
-        wrong = first.mismatches(specs[name]) + specs[name].mismatches(first)
-        wrong = wrong or _other_units(first, spec)
+        lacking = [line for line in specs[name].mismatches(first) if _MISSING in line]  # the rest is told from the other side
+        wrong = [line.replace(_MISSING, f"{_MISSING} in {first_name}") for line in lacking]
+        wrong += [_told_of(line, name) for line in first.mismatches(specs[name]) or ([] if wrong else _other_units(first, spec))]
         if not wrong and (first.action, first.state_names) != (spec.action, spec.state_names):
             wrong = [f"action or state: the same sizes, but another meaning ({first.action}; {spec.action})"]
         if wrong:
@@ -38,6 +41,11 @@ def common_spec(specs: Mapping[str, Spec], *, domains: bool = False) -> Spec:
             raise DataError(f"{first_name} and {name} cannot be learned together, for their data differ:\n  {lines}")
     tasks = tuple(dict.fromkeys(chain.from_iterable(spec.tasks for spec in specs.values())))
     return replace(first, tasks=tasks, horizon=max(spec.horizon for spec in specs.values()))
+
+
+def _told_of(line: str, name: str) -> str:
+    """A mismatch with the name of the dataset that has it otherwise."""
+    return line.replace(_MISSING, f"{_MISSING} in {name}") if _MISSING in line else f"{line} as in {name}"
 
 
 def _other_units(first: Spec, spec: Spec) -> list[str]:
@@ -66,7 +74,7 @@ def _told(specs: Mapping[str, Spec]) -> Spec:
             ("the numbers of the action", first.action.names, spec.action.names),
             ("the numbers of the state", first.state_names, spec.state_names),
         ):
-            if mine != theirs:
+            if mine != theirs and len(mine) == len(theirs):
                 _say(
                     f"{what} are {_short(mine)} in {name} and {_short(theirs)} in {other}: taken to mean the same, in this order"
                 )
@@ -122,6 +130,7 @@ class Mixture(DemonstrationDataset):
         self._token_mask = np.concatenate([part._token_mask for part in every])
         self._task = np.concatenate([self._renumbered(part) for part in every])
         self._domain = np.concatenate([part._domain for part in every])
+        self._reach = np.concatenate([part._reach for part in every])
 
     def by_part(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Sorted frames by the dataset that they are of: every one is named, also where it has none of them."""

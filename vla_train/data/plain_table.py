@@ -36,6 +36,8 @@ class PlainTable:
     files: Sequence[Path]
     rate: float = RATE
     sources: Sequence[str] = ()  # where each episode lies, for messages
+    facts: Sequence[Mapping[str, Any]] = ()  # what else is known of each
+    notes: Sequence[str] = ()
     defaults: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
     noted: Spec | None = None
@@ -53,6 +55,8 @@ class PlainTable:
         rows: list[dict[str, Any]] = [{"episode_index": i, "length": n} for i, n in enumerate(self.lengths)]
         for row, source in zip(rows, self.sources, strict=False):
             row["source"] = source
+        for row, known in zip(rows, self.facts, strict=False):
+            row |= known
         self.starts, self.texts, self.instructions = starts, list(dict.fromkeys(self.said)), instructions
         self.episodes = [row | {"tasks": [text]} for row, text in zip(rows, instructions, strict=True)]
 

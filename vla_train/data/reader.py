@@ -10,8 +10,13 @@ from vla_train.data.records import Columns, DatasetMetadata, Reader
 from vla_train.data.selection import Selection
 from vla_train.data.table import Table
 from vla_train.data.table_reader import TableReader
+from vla_train.errors import DataError
 
 __all__ = ["FORMATS", "Columns", "DatasetMetadata", "Reader", "open_reader", "open_table", "read_metadata"]
+
+
+PARTS = ("meta", "data", "videos", "images")  # folders within a dataset's
+MOST_LOOKED_AT = 100  # files and folders, for what may have been meant
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,25 @@ def open_reader(path: Path, choice: Choice | None = None, kind: str | None = Non
 
 
 def open_table(path: Path, kind: str, choice: Choice) -> Table:
-    """The table of a format, without the episodes that are left out."""
-    table = FORMATS[kind].open(path, choice)
+    """The table of a format, without the episodes that are left out. What lies near a path at which there is none is told."""
+    try:
+        table = FORMATS[kind].open(path, choice)
+    except DataError as error:
+        if FORMATS[kind].recognises(path):
+            raise
+        raise DataError(f"{error}{nearby(path)}") from None
     return Selection(table, choice.exclude) if choice.exclude else table
+
+
+def nearby(path: Path) -> str:
+    """Which dataset may have been meant, in a sentence; empty where none is near."""
+    if found := next((name for name, known in FORMATS.items() if known.recognises(path)), None):
+        return f". It looks like dataset={found}"
+    inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))[:MOST_LOOKED_AT] if path.is_dir() else []
+    for candidate in [*inside, *([path.parent] if path.name in PARTS else [])]:
+        if any(known.recognises(candidate) for known in FORMATS.values()):
+            return f". Did you mean {candidate}?"
+    return ""
 
 
 def read_metadata(path: Path) -> DatasetMetadata:

@@ -12,6 +12,7 @@ from vla_train.errors import DataError
 from vla_train.spec import Spec
 
 MOST_TOLD = 8  # episodes in one message
+MIXTURE = "mixture"  # the ``player`` of an episode in which an expert labels what another does
 TORN = "fetch the video again, or leave out the camera (dataset.cameras) or the episode (dataset.exclude)"
 
 
@@ -97,6 +98,12 @@ def episode_starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
 def scene_of(episode: Mapping[str, Any]) -> str:
     """What its maker noted of an episode's scene; empty where nothing was."""
     return str(episode.get("scene") or "")
+
+
+def is_labelled(episode: Mapping[str, Any]) -> bool:
+    """Whether its actions are an expert's word on states into which another's actions led: each is right, but what follows on it
+    in the recording is not what would have followed."""
+    return bool(episode.get("player") == MIXTURE)
 
 
 def place(row: int, starts: np.ndarray, first: int = 0) -> str:

@@ -40,6 +40,7 @@ class Selection:
         self.defaults: Mapping[str, tuple[str, ...]] = whole.defaults
         self.aliases: Mapping[str, str] = whole.aliases
         self.noted: Spec | None = whole.noted
+        self.notes: Sequence[str] = whole.notes
 
     def fingerprint(self) -> str:
         return self.whole.fingerprint()

@@ -31,6 +31,7 @@ class Table(Protocol):
     defaults: Mapping[str, tuple[str, ...]]  # the columns meant by "state" and "action" where none is named
     aliases: Mapping[str, str]  # names that the data itself gives to its features
     noted: Spec | None  # that our own writer left
+    notes: Sequence[str]  # what is assumed, and what else there is to choose: sentences for a person who looks at it
 
     def fingerprint(self) -> str: ...
 

@@ -66,6 +66,7 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         show=partial(_show, file),
         files=[file, file.with_suffix(".json")],
         rate=choice.rate or RATE,
+        notes=() if choice.rate else (f"the file tells no rate: {RATE:g} steps/s are assumed (dataset.rate)",),
         aliases={name: name.partition(".")[2] for name in features if name.startswith("image.")},
     )
 

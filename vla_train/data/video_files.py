@@ -16,8 +16,9 @@ from vla_train.errors import UsageError
 
 # Codec -> (FFmpeg's encoder, its options). Every tenth picture stands alone, so that a step is found without decoding all before
 # it. The quality is near what 4:2:0 colour can give: halved colour resolution, not the coarseness, is then the larger loss.
+# x264's slower presets gain 0.4 dB at the same size and take half as long again.
 CODECS = {
-    "h264": ("libx264", {"crf": "12", "preset": "medium", "g": "10", "bf": "0"}),
+    "h264": ("libx264", {"crf": "12", "preset": "veryfast", "g": "10", "bf": "0"}),
     "av1": ("libsvtav1", {"crf": "18", "preset": "8", "g": "10", "svtav1-params": "log-level=error"}),
 }
 _CLOCK = 1000  # the largest denominator of a rate: 29.97 frames a second are 2997 / 100

@@ -14,8 +14,8 @@ Settings = dict[str, str]
 COMMANDS: dict[str, tuple[int, tuple[str, ...]]] = {
     "inspect": (1, ("episodes",)),
     "validate": (1, ("fix", "pictures")),
-    "convert": (2, ("images", "depth_range", "verify")),
-    "stats": (1, ("output",)),
+    "convert": (2, ("images", "episodes", "instruction", "rename", "depth_range", "verify")),
+    "stats": (1, ("output", "columns")),
     "view": (1, ("episodes", "output", "columns", "cameras")),
     "replay": (1, ("episodes",)),
 }
@@ -58,7 +58,8 @@ def _inspect(path: Path, settings: Settings) -> None:
 def _stats(path: Path, settings: Settings) -> None:
     from vla_train.data_tools.overview import statistics
 
-    statistics(path, Path(settings["output"]) if "output" in settings else None)
+    columns = _names(settings["columns"]) if "columns" in settings else None
+    statistics(path, Path(settings["output"]) if "output" in settings else None, columns)
 
 
 def _validate(path: Path, settings: Settings) -> int:
@@ -68,10 +69,17 @@ def _validate(path: Path, settings: Settings) -> int:
 
 
 def _convert(source: Path, target: Path, settings: Settings) -> None:
-    from vla_train.data_tools.convert import convert
+    from vla_train.data_tools.convert import Wish, convert
 
-    limits = _numbers(settings["depth_range"]) if "depth_range" in settings else None
-    convert(source, target, images=settings.get("images", "keep"), depth_range=limits, verify=_yes(settings, "verify", True))
+    wish = Wish(
+        images=settings.get("images", "keep"),
+        depth_range=_numbers(settings["depth_range"]) if "depth_range" in settings else None,
+        episodes=_episodes(settings),
+        instruction=settings.get("instruction"),
+        rename=_pairs(settings, "rename"),
+        verify=_yes(settings, "verify", True),
+    )
+    convert(source, target, wish)
 
 
 def _view(path: Path, settings: Settings) -> None:
@@ -100,6 +108,14 @@ _WORK: dict[str, Callable[..., Any]] = {
 def _names(text: str) -> list[str]:
     """``[a,b]`` or ``a,b``."""
     return [name.strip() for name in text.strip("[]").split(",") if name.strip()]
+
+
+def _pairs(settings: Settings, key: str) -> dict[str, str]:
+    """``{a: b, c: d}`` or ``a:b,c:d``."""
+    pairs = [part.partition(":") for part in _names(settings.get(key, "").strip().removeprefix("{").removesuffix("}"))]
+    if wrong := [old for old, colon, new in pairs if not (colon and old.strip() and new.strip())]:
+        raise UsageError(f"{key}={settings[key]}: {wrong[0]!r} is no pair of names; say as in {key}={{cam_high: top}}")
+    return {old.strip(): new.strip() for old, _, new in pairs}
 
 
 def _episodes(settings: Settings) -> list[int] | None:

@@ -1,8 +1,9 @@
 """What there is in recorded data of any format, before anything of it is chosen."""
 
+import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from vla_train.data.choice import NUMERIC, Choice
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec, read_info, unfinished
 from vla_train.data.paths import refuse_names_out
-from vla_train.data.reader import FORMATS
+from vla_train.data.reader import FORMATS, nearby, open_table
 from vla_train.data.records import place, torn_pictures
 from vla_train.data.statistics import Described, describe_columns
 from vla_train.data.table import MOST_FRAMES, Table
@@ -42,6 +43,11 @@ class Contents:
         return int(self.table.starts[-1])
 
     @property
+    def episodes(self) -> list[int]:
+        """The numbers of those that are there."""
+        return [int(episode) for episode in np.flatnonzero(self.lengths)]
+
+    @property
     def lengths(self) -> np.ndarray:
         return np.diff(self.table.starts)
 
@@ -49,6 +55,14 @@ class Contents:
         """Every column as recorded, [n, d]."""
         found = self.table.numbers(list(self.columns))
         return {name: found[name] for name in self.columns}
+
+    def of(self, columns: Sequence[str] | None) -> "Contents":
+        """With these columns alone; None: all. DataError for one that there is not."""
+        if unknown := [name for name in columns or () if name not in self.columns]:
+            near = difflib.get_close_matches(unknown[0], self.columns, 1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(self.columns) or 'none'}"
+            raise DataError(f"{self.table.path} has no column {unknown[0]!r}; {hint}")
+        return self if columns is None else replace(self, columns={name: self.columns[name] for name in columns})
 
     def rows(self, episode: int) -> slice:
         """The frames of an episode."""
@@ -82,7 +96,7 @@ class Contents:
         each: Callable[[], None] = lambda: None,
         cameras: Sequence[str] | None = None,
     ) -> Iterator[Iterator[Block]]:
-        """For each episode in turn its pictures in blocks, those of all (or these) cameras side by side. Each must be used up
+        """For each of ``episodes`` in turn its pictures in blocks, those of all (or these) cameras side by side; to be used up
         before the next. ``each`` is called before a block is decoded."""
         chosen = self.cameras if cameras is None else {name: self.cameras[name] for name in cameras}
         streams = {name: self.table.pictures(name, image) for name, image in chosen.items()}
@@ -95,8 +109,8 @@ class Contents:
                     for name, stream in streams.items()
                 }
 
-        for length in self.lengths:
-            yield blocks(int(length))
+        for episode in self.episodes:
+            yield blocks(int(self.lengths[episode]))
 
     def _stacked(self, name: str, stream: Iterator[np.ndarray], count: int, limits: tuple[float, float] | None) -> np.ndarray:
         image = self.cameras[name]
@@ -109,14 +123,21 @@ class Contents:
         return block
 
 
-def open_contents(path: Path, kind: str | None = None) -> Contents:
-    """What there is at a path. DataError if it is no data that can be read."""
+def open_contents(path: Path, only: Sequence[int] | None = None) -> Contents:
+    """What there is at a path; ``only`` these episodes. DataError if it is no data that can be read, or has no such episode."""
     if not path.exists():
         raise DataError(f"there is no {path}; name the folder (or file) of a dataset")
-    found = kind or next((name for name, known in FORMATS.items() if known.recognises(path)), None)
+    found = next((name for name, known in FORMATS.items() if known.recognises(path)), None)
     if found is None:
-        raise DataError(f"{path} is no dataset of a known format ({', '.join(FORMATS)}); LeRobot's has a {layout.INFO}")
-    table = FORMATS[found].open(path, Choice())
+        raise DataError(
+            f"{path} is no dataset of a known format ({', '.join(FORMATS)}); LeRobot's has a {layout.INFO}{nearby(path)}"
+        )
+    table = open_table(path, found, Choice())
+    if only is not None:
+        count = len(table.episodes)
+        if outside := [episode for episode in only if episode >= count]:
+            raise DataError(f"{path} has the episodes 0 to {count - 1}, so there is no episode {outside[0]}")
+        table = open_table(path, found, Choice(exclude=tuple(sorted(set(range(count)) - set(only)))))
     refuse_names_out([*table.features, *table.aliases.values()], path)
     if (frames := int(table.starts[-1])) > MOST_FRAMES:
         raise DataError(f"{path} declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")

@@ -6,7 +6,8 @@ it was made from. A conversion that was killed goes on with the first episode th
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,68 +23,96 @@ from vla_train.data.lerobot_table import LeRobotTable
 from vla_train.data.progress import progress
 from vla_train.data.records import place
 from vla_train.data.video_files import CODECS, CopiedVideos
-from vla_train.data.videos import TOLERANCE, Clip
+from vla_train.data.videos import TOLERANCE
 from vla_train.data_tools.compare import compare
 from vla_train.data_tools.contents import Block, Contents, facts_of, joined, open_contents
 from vla_train.data_tools.printing import say
-from vla_train.errors import DataError, UsageError
+from vla_train.data_tools.target import Target, clips_of, target_of, whole
+from vla_train.errors import DataError, Interrupted, UsageError
 
 COMMIT_FRAMES, COMMIT_BYTES = 5_000, 128_000_000  # of pixels: after either the end of an episode is a place to go on from
 IMAGES = ("keep", "png", *CODECS)
 
 
-def convert(
-    source: Path, target: Path, *, images: str = "keep", depth_range: tuple[float, float] | None = None, verify: bool = True
-) -> None:
-    """Convert the data at ``source`` to the folder ``target``, which must not exist or be empty.
+@dataclass(frozen=True)
+class Wish:
+    """How data are to be converted. ``images``: keep (videos are copied, not encoded again; pictures become PNG), png, a codec.
+    ``depth_range``: what is near and far in depth maps that are no bytes. ``episodes``: only these, which are numbered anew;
+    ``instruction`` for those without words; ``rename``: other names for columns and cameras. ``verify``: read the result and
+    compare it with the source."""
 
-    ``images``: keep (videos are copied, not encoded again; pictures become PNG), png, or a codec. ``depth_range``: what is near
-    and far in depth maps that are no bytes. ``verify``: read the result and compare it with the source.
+    images: str = "keep"
+    depth_range: tuple[float, float] | None = None
+    episodes: Sequence[int] | None = None
+    instruction: str | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    verify: bool = True
+
+    def recipe(self) -> dict[str, Any]:
+        """What decides how the result looks, as info.json notes it."""
+        limits = list(self.depth_range) if self.depth_range else None
+        episodes = None if self.episodes is None else sorted(set(self.episodes))
+        more = {"episodes": episodes, "instruction": self.instruction, "rename": dict(self.rename)}
+        return {"images": self.images, "depth_range": limits} | {key: value for key, value in more.items() if value}
+
+
+def convert(source: Path, target: Path, wish: Wish = Wish()) -> None:
+    """Convert the data at ``source`` to the folder ``target``, which must not exist or be empty.
 
     Raises:
         DataError: ``target`` is not empty, or the source is damaged; then nothing is left of the conversion.
-        UsageError: a conversion of something else was begun there, or the folder cannot be written.
+        UsageError: a conversion of something else was begun there, the folder cannot be written, or lies within the source.
     """
-    if images not in IMAGES:
-        raise UsageError(f"images={images}: choose one of {', '.join(IMAGES)}")
+    if wish.images not in IMAGES:
+        raise UsageError(f"images={wish.images}: choose one of {', '.join(IMAGES)}")
+    if source.is_dir() and target.resolve().is_relative_to(source.resolve()):
+        raise UsageError(f"{target} lies within {source}, whose files are left as they are: name a folder elsewhere")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is not empty, and nothing is written over: name a new folder")
-    contents = open_contents(source)
+    contents = open_contents(source, wish.episodes)
     contents.table.check()
     contents.require_whole()
-    recipe: dict[str, Any] = {"source": source.name, "format": contents.format, "images": images}
-    recipe |= {"fingerprint": contents.table.fingerprint(), "depth_range": list(depth_range) if depth_range else None}
+    called = target_of(contents, wish.rename, wish.instruction)
+    recipe = {"source": source.name, "format": contents.format, "fingerprint": contents.table.fingerprint()} | wish.recipe()
     partial = target.parent / f".{target.name}.partial"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with only_writer(target.parent / f".{target.name}.lock", target):
             begun = _begun(partial, recipe)
-            _convert(contents, partial, images, depth_range, {"converted": recipe}, begun)
-            if verify:
-                compare(contents, open_contents(partial), depth_range)
+            _convert(contents, partial, wish, called, {"converted": recipe}, begun)
+            if wish.verify:
+                compare(contents, open_contents(partial), called, wish.depth_range)
             if target.exists():
                 target.rmdir()
             partial.rename(target)
     except DataError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    except Interrupted as stop:
+        raise Interrupted(f"{stop}: what is made so far is kept; the same command goes on with it", stop.exit_code) from None
     except OSError as error:
         why = error.strerror or str(error)
         raise UsageError(
             f"{partial} cannot be written ({why}): free space or name another folder; begun again, it goes on"
         ) from error
-    _tell(contents, target)
+    _tell(contents, target, called)
 
 
-def _tell(contents: Contents, target: Path) -> None:
+def _tell(contents: Contents, target: Path, called: Target) -> None:
     left_out = [*contents.unread, *contents.lacking]
     end = f"; left out: {joined(left_out)}" if left_out else ""
-    say(f"{target}: {len(contents.lengths):,} episodes, {contents.num_frames:,} frames{end}")
-    usual = {"action": (layout.ACTION,), "state": (layout.STATE,)}
-    meant = {kind: names for kind, names in contents.table.defaults.items() if names and names != usual[kind]}
-    if meant:  # which LeRobot's format has no place for
-        words = " ".join(f"'dataset.{kind}=[{','.join(names)}]'" for kind, names in meant.items())
-        say(f"to train as with the original: vla-train dataset=lerobot dataset.path={target} {words}")
+    say(f"{target}: {len(contents.episodes):,} episodes, {contents.num_frames:,} frames{end}")
+    if new := {old: new for old, new in called.names.items() if old != new} | {
+        " + ".join(parts): new for new, parts in called.together.items()
+    }:
+        say("names: " + ", ".join(f"{old} -> {name}" for old, name in new.items()))
+    silent = sum(not called.told([contents.table.instructions[episode]])[0].strip() for episode in contents.episodes)
+    words = ""
+    if silent and contents.table.noted is None:
+        say(f"{silent} episodes have no instruction: convert with instruction='...', or say it when training")
+        words = " dataset.instruction='...'"
+    if words or not isinstance(whole(contents.table), LeRobotTable):
+        say(f"to train: vla-train dataset=lerobot dataset.path={target}{words}")
 
 
 def _begun(partial: Path, recipe: dict[str, Any]) -> int:
@@ -99,36 +128,39 @@ def _begun(partial: Path, recipe: dict[str, Any]) -> int:
     return episodes
 
 
-def _convert(
-    contents: Contents, folder: Path, images: str, limits: tuple[float, float] | None, extra: dict[str, Any], begun: int
-) -> None:
+def _convert(contents: Contents, folder: Path, wish: Wish, called: Target, extra: dict[str, Any], begun: int) -> None:
     numbers = contents.numbers()
-    features = _features(contents, images, numbers, limits)
+    features = _features(contents, wish, called, numbers)
+    numbers = called.numbers(numbers)
     head = {
         "fps": layout.whole_or_fraction(contents.table.rate),
         "robot_type": _robot(contents),
         layout.OURS: _ours(contents) | extra,
     }
-    codec = images if images in CODECS else "h264"
-    clips = _clips(contents) if images == "keep" else {}
-    seconds = (contents.lengths / contents.table.rate).tolist()
-    copies = {name: CopiedVideos(folder, name, found, seconds, begun) for name, found in clips.items()}
-    writer = EpisodeWriter(folder, features, head, append=True, codec=codec, videos=copies)
-    if any(features[name]["dtype"] == "video" for name in contents.cameras if name not in copies):
+    writer = EpisodeWriter(
+        folder,
+        features,
+        head,
+        append=True,
+        codec=wish.images if wish.images in CODECS else "h264",
+        videos=(copies := _copies(contents, folder, wish, called, begun)),
+    )
+    if any(features[called.names[name]]["dtype"] == "video" for name in contents.cameras if called.names[name] not in copies):
         _require_even_steps(contents)
     if "timestamp" in contents.table.features:
         numbers |= contents.table.numbers(["timestamp"])
     text, since = contents.table.text(), 0
     size = sum(image.height * image.width * image.channels for image in contents.cameras.values())
     with progress("converting", contents.num_frames) as advance:
-        for episode, blocks in enumerate(contents.pictures(limits, stopping.check)):
+        pictures = contents.pictures(wish.depth_range, stopping.check)
+        for made, (episode, blocks) in enumerate(zip(contents.episodes, pictures, strict=True)):
             rows = contents.rows(episode)
-            counted = _counted(blocks, advance, int(contents.lengths[episode]))
-            if episode < begun:
+            counted = _counted(map(called.block, blocks), advance, int(contents.lengths[episode]))
+            if made < begun:
                 for _ in counted:
                     """They are there already; videos are read from the front."""
                 continue
-            told = [contents.table.texts[index] for index in text[rows]]
+            told = called.told([contents.table.texts[index] for index in text[rows]])
             facts = facts_of(contents.table.episodes[episode])
             writer.add({name: values[rows] for name, values in numbers.items()}, counted, told, facts)
             since += len(told)
@@ -137,7 +169,16 @@ def _convert(
                 since = 0
             stopping.check()
     writer.finish()
-    _copy_names(contents, folder)
+    _copy_names(contents, called, folder)
+
+
+def _copies(contents: Contents, folder: Path, wish: Wish, called: Target, begun: int) -> dict[str, CopiedVideos]:
+    """By new name the cameras whose videos are copied as they are."""
+    if wish.images != "keep":
+        return {}
+    seconds = (contents.lengths[contents.episodes] / contents.table.rate).tolist()
+    clips = {called.names[name]: found for name in contents.cameras if (found := clips_of(contents.table, name))}
+    return {name: CopiedVideos(folder, name, found, seconds, begun) for name, found in clips.items()}
 
 
 def _require_even_steps(contents: Contents) -> None:
@@ -153,18 +194,19 @@ def _require_even_steps(contents: Contents) -> None:
         )
 
 
-def _copy_names(contents: Contents, folder: Path) -> None:
+def _copy_names(contents: Contents, called: Target, folder: Path) -> None:
     """The names of parts (the GR00T flavour), without those of columns that were left out."""
     path = contents.table.path / modality.FILE
-    if not isinstance(contents.table, LeRobotTable) or not path.is_file():
+    if not isinstance(whole(contents.table), LeRobotTable) or not path.is_file():
         return
     content = json.loads(path.read_text(encoding="utf-8"))
-    known = {**contents.columns, **contents.cameras}
-    kept = {
-        kind: {name: entry for name, entry in entries.items() if entry.get("original_key", next(iter(known))) in known}
-        for kind, entries in content.items()
-        if kind in ("state", "action", "video")  # "annotation" could name a column of texts by numbers that are others now
-    }
+    kept: dict[str, dict[str, Any]] = {}
+    for kind in {"state", "action", "video"} & set(content):  # "annotation" could name texts by numbers that are others now
+        named = {name: (entry, entry.get("original_key")) for name, entry in content[kind].items()}
+        kept[kind] = {name: entry for name, (entry, column) in named.items() if column is None}
+        for name, (entry, column) in named.items():
+            if column in called.names:
+                kept[kind][name] = entry | {"original_key": called.names[column]}
     write_json(folder / modality.FILE, kept)
 
 
@@ -178,25 +220,23 @@ def _counted(blocks: Iterator[Block], advance: Any, length: int) -> Iterator[Blo
     advance(length - done)  # without cameras
 
 
-def _features(
-    contents: Contents, images: str, numbers: Mapping[str, np.ndarray], limits: tuple[float, float] | None
-) -> dict[str, layout.Feature]:
-    """The features of the new dataset, under the names of the old one."""
-    table, found = contents.table, {}
+def _features(contents: Contents, wish: Wish, called: Target, numbers: Mapping[str, np.ndarray]) -> dict[str, layout.Feature]:
+    """The features of the new dataset, under its names; ``numbers`` are the columns under the old ones."""
+    table, found, images = contents.table, {}, wish.images
     for name, image in contents.cameras.items():
-        picture = layout.picture_feature(image)
+        picture, new = layout.picture_feature(image), called.names[name]
         if images == "keep" and table.features[name]["dtype"] == "video":
-            found[name] = picture | {"dtype": "video", "info": table.features[name].get("info") or {}}
+            found[new] = picture | {"dtype": "video", "info": table.features[name].get("info") or {}}
         elif images in CODECS and image.kind == "colour" and image.channels == 3:
-            found[name] = layout.video_feature(picture, table.rate, images)
+            found[new] = layout.video_feature(picture, table.rate, images)
         else:
-            found[name] = picture | ({"info": _of_depth(contents, name, limits)} if image.kind == "depth" else {})
+            found[new] = picture | ({"info": _of_depth(contents, name, wish.depth_range)} if image.kind == "depth" else {})
     for name in contents.columns:
         feature = table.features[name]
         if (dtype := numbers[name].dtype.name) not in layout.NUMBERS:
             raise DataError(f"{name} of {table.path} holds {dtype}, for which parquet has no column: store it as float64")
-        found[name] = {"dtype": dtype, "shape": feature["shape"], "names": feature.get("names")}
-    return found | layout.INDEX_FEATURES
+        found[called.names[name]] = {"dtype": dtype, "shape": feature["shape"], "names": feature.get("names")}
+    return found | called.columns(table.features) | layout.INDEX_FEATURES
 
 
 def _of_depth(contents: Contents, name: str, limits: tuple[float, float] | None) -> dict[str, Any]:
@@ -225,11 +265,3 @@ def _ours(contents: Contents) -> dict[str, Any]:
 def _robot(contents: Contents) -> str:
     is_lerobot = (contents.table.path / layout.INFO).is_file()
     return str((read_info(contents.table.path).get("robot_type") if is_lerobot else None) or "unknown")
-
-
-def _clips(contents: Contents) -> dict[str, list[Clip]]:
-    """Where the videos lie that can be copied as they are."""
-    if not isinstance(contents.table, LeRobotTable):
-        return {}
-    found = {name: contents.table.clips(name) for name in contents.cameras if contents.table.features[name]["dtype"] == "video"}
-    return {name: clips for name, clips in found.items() if clips}

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ def inspect(path: Path, every: bool = False) -> None:
         f"{path}: {contents.format}, {len(lengths):,} episodes, {contents.num_frames:,} frames, {rate:g} steps/s, "
         + (f"{seconds / 60:.1f} minutes" if (seconds := contents.num_frames / rate) >= 60 else f"{seconds:.1f} seconds")
     )
+    for note in contents.table.notes:
+        say(note)
     _episodes(contents, every)
     _tasks(contents)
     _cameras(contents)
@@ -37,9 +40,9 @@ def inspect(path: Path, every: bool = False) -> None:
         say(f"  {line}")
 
 
-def statistics(path: Path, output: Path | None = None) -> None:
-    """Print the statistics of every number, or write them as JSON, as meta/stats.json has them."""
-    contents = open_contents(path)
+def statistics(path: Path, output: Path | None = None, columns: Sequence[str] | None = None) -> None:
+    """Print the statistics of every number, or of these columns, or write them as JSON, as meta/stats.json has them."""
+    contents = open_contents(path).of(columns)
     found = contents.statistics()
     if output is not None:
         written = {name: {key: value.tolist() for key, value in each.items()} for name, each in found.items()}
@@ -57,7 +60,9 @@ def statistics(path: Path, output: Path | None = None) -> None:
 
 def _episodes(contents: Contents, every: bool) -> None:
     lengths, shown = contents.lengths, len(contents.lengths) if every else MOST_EPISODES
-    facts = [name for name in ("outcome", "seed", "task", "player") if any(name in row for row in contents.table.episodes)]
+    facts = [
+        name for name in ("outcome", "seed", "task", "player", "mask") if any(name in row for row in contents.table.episodes)
+    ]
     rows = []
     for episode, length in enumerate(lengths[:shown]):
         row: dict[str, Any] = contents.table.episodes[episode]

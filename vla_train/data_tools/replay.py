@@ -130,8 +130,8 @@ def _tell(path: Path, found: Sequence[Replayed], behaviour: Behaviour) -> int:
 
 def _behaviour(recipe: Mapping[str, Any], path: Path) -> Behaviour:
     """Who played, and with which noise. DataError where the recipe says something that is no share."""
-    values = {name: recipe.get(name, 0.0) for name in ("noise", "mediocre", "random")}
+    values = {name: recipe.get(name, 0.0) for name in ("noise", "mediocre", "random", "lapses")}
     if any(isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 10 for value in values.values()):
         raise DataError(f"{path}: the recipe in {layout.INFO} has {values}, which are no shares and noise")
-    noise, mediocre, random = map(float, values.values())
-    return Behaviour(noise, mediocre, random)
+    noise, mediocre, random, lapses = map(float, values.values())
+    return Behaviour(noise, mediocre, random, lapses)

@@ -131,8 +131,7 @@ def _panels(contents: Contents, drawn: Sequence[tuple[str, int]], numbers: dict[
 
 def _columns(contents: Contents, chosen: Sequence[str] | None) -> tuple[list[tuple[str, int]], int]:
     """The numbers to draw, and how many are left out."""
-    if unknown := [name for name in chosen or () if name not in contents.columns]:
-        raise DataError(f"{contents.table.path} has no column {unknown[0]!r}; it has {', '.join(contents.columns) or 'none'}")
+    contents.of(chosen)
     actions = [name for name in contents.columns if name == "action"] or [n for n in contents.columns if n.startswith("action")]
     names = chosen if chosen is not None else actions or [name for name in contents.columns if not name.startswith("next.")]
     every = [(name, index) for name in names for index in range(contents.columns[name])]

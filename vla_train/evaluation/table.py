@@ -51,9 +51,12 @@ class Row:
 
 
 def table_rows(report: Report) -> list[Row]:
-    """All figures of a report, with a heading (a row without value) before each stage if there are several."""
-    stages = list(dict.fromkeys(result.stage for result in report.episodes))
+    """All figures of a report, with a heading (a row without value) before each stage, or part of a mix, if there are several."""
+    stages, together = list(dict.fromkeys(result.stage for result in report.episodes)), "all stages"
     if f"{stages[0]}/success" not in report.metrics if stages else True:
+        end = "/held_out/loss"
+        stages, together = [name.removesuffix(end) for name in report.metrics if name.endswith(end)], "all parts"
+    if not stages:
         return _rows(report.metrics, report.not_applicable)
     rows = []
     for stage in stages:
@@ -61,7 +64,7 @@ def table_rows(report: Report) -> list[Row]:
     prefixes = tuple(f"{stage}/" for stage in stages)
     metrics = {name: value for name, value in report.metrics.items() if not name.startswith(prefixes)}
     reasons = {name: reason for name, reason in report.not_applicable.items() if not name.startswith(prefixes)}
-    return [*rows, Row("all stages", ""), *_rows(metrics, reasons)]
+    return [*rows, Row(together, ""), *_rows(metrics, reasons)]
 
 
 def print_report(report: Report, console: Console | None = None) -> None:

@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from tests.cli.conftest import run_folder
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
 
 PROGRAM = [sys.executable, "-m", "vla_train.cli.collect"]
-TABLETOP = ["environment=tabletop", "environment.image_size=16", "rows=4", "block=4"]
+TABLETOP = ["environment=tabletop", "environment.image_size=16", "rows=8", "block=8"]
 
 
 @pytest.fixture(scope="module")
 def run(workplace):
     """A trained policy, if badly."""
-    return workplace.train("steps=4", "every.save=4", "every.evaluate=0", "environment.image_size=16", "name=collector")
+    words = ["steps=4", "every.save=4", "every.evaluate=0", "environment.image_size=16", "name=collector"]
+    return run_folder(workplace.here("vla-train", *words))
 
 
 def collections(folder):
@@ -29,7 +31,7 @@ def collections(folder):
 
 
 def test_killed_and_begun_again_it_becomes_what_it_would_have_been(workplace, tmp_path):
-    words = [*TABLETOP, "episodes=48", "noise=0.3", "randomization=light"]
+    words = [*TABLETOP, "episodes=64", "noise=0.3", "randomization=light"]
     process = subprocess.Popen([*PROGRAM, f"output={tmp_path / 'killed'}", *words], env={**os.environ, "OMP_NUM_THREADS": "1"})
     info = tmp_path / "killed/meta/info.json"
     while not info.exists():
@@ -38,19 +40,19 @@ def test_killed_and_begun_again_it_becomes_what_it_would_have_been(workplace, tm
     process.send_signal(signal.SIGKILL)
     process.wait()
     (torn,) = collections(tmp_path / "killed")
-    assert 0 < torn["played"] < 48
+    assert 0 < torn["played"] < 64
     reader = open_reader(tmp_path / "killed")
     assert reader.metadata.num_episodes == torn["kept"]
     assert sum(len(block["top"]) for block in reader.frames(["top"])) == len(reader.columns().action)
     looks = [json.loads(row["randomization"]) for row in reader.metadata.episodes]
     assert len({json.dumps(look) for look in looks}) == len(looks)  # each episode has its own
-    told = workplace.here("vla-collect", f"output={tmp_path / 'killed'}", *words, "processes=2")
-    assert f"{torn['played']} of 48 episodes are played" in told
+    told = workplace.here("vla-collect", f"output={tmp_path / 'killed'}", *words)
+    assert f"{torn['played']} of 64 episodes are played" in told
     workplace.here("vla-collect", f"output={tmp_path / 'whole'}", *words)
     parts = ("data", "meta/episodes")  # stats.json has samples of pictures, merged in another order
     assert content_fingerprint(tmp_path / "killed", parts) == content_fingerprint(tmp_path / "whole", parts)
     assert collections(tmp_path / "killed") == collections(tmp_path / "whole")
-    assert "48 replayed episodes succeed" in workplace.here("vla-data", "replay", str(tmp_path / "whole"))
+    assert "64 replayed episodes succeed" in workplace.here("vla-data", "replay", str(tmp_path / "whole"))
 
 
 def test_a_policy_plays_alike_in_any_number_of_processes_and_the_expert_labels(workplace, run, tmp_path):
@@ -72,7 +74,7 @@ def test_a_policy_plays_alike_in_any_number_of_processes_and_the_expert_labels(w
 def test_training_with_rounds_resumes_to_the_bit(workplace):
     words = ["source=dagger", "source.rounds=2", "source.every=3", "source.episodes=4", "environment.image_size=16"]
     words += ["every.evaluate=0", "every.save=2", "steps=8", "dataset.episodes=12"]
-    whole = workplace.train(*words, "name=whole")
+    whole = run_folder(workplace.here("vla-train", *words, "name=whole"))
     rounds = sorted((whole / "dagger").iterdir())
     assert [folder.name for folder in rounds] == ["round_001", "round_002"]
     assert [row["seed"] for row in open_reader(rounds[1]).metadata.episodes] == [16, 17, 18, 19]
@@ -80,7 +82,7 @@ def test_training_with_rounds_resumes_to_the_bit(workplace):
         *words, "name=stopped", when=lambda run: (run / "dagger/round_001/meta/info.json").exists()
     )
     assert code == 75
-    workplace.run("vla-train", f"resume={run}")
+    workplace.here("vla-train", f"resume={run}")
     ours, theirs = (load_file(folder / "checkpoints/last/policy.safetensors") for folder in (whole, run))
     assert all(np.array_equal(ours[name], theirs[name]) for name in ours | theirs)
 
@@ -89,7 +91,7 @@ def test_training_with_rounds_resumes_to_the_bit(workplace):
     ("words", "message"),
     [
         (["environment=none"], "source=dagger plays in the run's environment"),
-        (["environment=gym"], "source=dagger needs an expert"),
+        (["environment=gym", "curriculum=none"], "source=dagger needs an expert"),
     ],
 )
 def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace, tmp_path, words, message):
@@ -109,6 +111,7 @@ def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace
         (["output=x", "environment=tabletop", "episode=16"], "Did you mean episodes"),
         (["output=x", "environment=none"], "name one"),
         (["output=x", "environment=gym"], "has no expert"),
+        (["output=/dev/null/x", "environment=tabletop", "episodes=1"], "episodes cannot be written to /dev/null"),
         (["output=x", "environment=tabletop", "player=person"], "no terminal"),
     ],
 )
