@@ -120,8 +120,6 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     if all(length is None for length in lengths):
         found.append("The run has no length: give steps, env_steps or minutes.")
     found += mix.problems(config["dataset"])
-    if config["resume"] is not None and config["init"] is not None:
-        found.append("resume and init exclude each other: resume goes on with a run, init starts a new one from its weights.")
     if (pair := _integers(config["environment"], "min_objects", "max_objects")) and pair[0] > pair[1]:
         found.append(f"environment.min_objects={pair[0]} is above max_objects={pair[1]}.")
     if (pair := _integers(config["model"], "width", "num_heads")) and pair[0] % pair[1]:

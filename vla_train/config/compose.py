@@ -37,6 +37,8 @@ def validate(cfg: "DictConfig", kind: str = "train", hydra: "DictConfig | None" 
     config = checker.check(_resolved(cfg))
     if checker.problems:
         raise UsageError(checker.message())
+    if kind == "train" and config["resume"] is not None and config["init"] is not None:  # a saved config may well have both
+        raise UsageError("resume and init exclude each other: resume goes on with a run, init starts a new one from its weights.")
     if kind in MAY_HAVE:
         suite = {"suite": node.runtime.choices.get("suite")} if kind == "eval" else {}
         return {**dict.fromkeys(MAY_HAVE[kind]), **config, "choices": choices, **suite}
