@@ -18,12 +18,14 @@ from vla_train.data.images import encode_png
 from vla_train.data.lerobot_files import DataFiles
 from vla_train.data.lerobot_meta import Meta, write_json
 from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.paths import refuse_links_out
 from vla_train.data.records import episode_starts, require_finite
 from vla_train.data.statistics import Described, PixelStatistics, describe, describe_columns
 from vla_train.data.video_files import EncodedVideos, Videos
 from vla_train.errors import DataError, UsageError
 
 LOCK = ".writing.lock"
+WRITTEN = ("data", "meta", "videos", LOCK)  # where files are made
 
 
 class EpisodeWriter:
@@ -54,6 +56,7 @@ class EpisodeWriter:
         path = {"video_path": layout.VIDEO_PATH if filmed else None}
         self.meta = Meta(folder, {layout.OURS: {}} | dict(head) | sizes | path | {"features": self.features})
         self._lock = ExitStack()
+        refuse_links_out(folder, WRITTEN)  # a stranger's dataset must not have us write to other places
         if append:
             folder.mkdir(parents=True, exist_ok=True)
             killed = (folder / LOCK).exists()
