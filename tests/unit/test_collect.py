@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 
 from tests.fakes import CORRIDOR, Corridor, CountingAgent
 from vla_train import errors
+from vla_train.checkpoint import TornCheckpointError
 from vla_train.collection import crew, ledger
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.collect import Wish, collect
@@ -144,6 +146,39 @@ def test_an_error_in_a_process_is_told_in_its_words(tmp_path):
     with pytest.raises(errors.WorldError, match="a row is broken"):
         run(tmp_path / "walks", make=broken, processes=1)
     assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
+
+
+class StrangeError(errors.WorldError):
+    """As a plug-in may have it: made in another way, and unknown elsewhere."""
+
+    def __init__(self, rows, why, trouble):
+        super().__init__(why, rows)
+        self.trouble = trouble
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "facts"),
+    [
+        (TornCheckpointError("x is torn"), errors.CheckpointError, {}),
+        (errors.Interrupted("stopped", 130), errors.Interrupted, {"exit_code": 130}),
+        (StrangeError([1], "bad luck", lambda: None), errors.WorldError, {"rows": [1]}),
+    ],
+)
+def test_an_error_comes_out_of_a_process_as_its_nearest_kind_with_all_it_tells(error, kind, facts):
+    here, there = Pipe()
+    there.send(errors.nearest(error))
+    known = here.recv()
+    assert (type(known), str(known)) == (kind, str(error))
+    assert {name: getattr(known, name) for name in facts} == facts
+
+
+def refusing():
+    raise TornCheckpointError("x is torn")
+
+
+def test_a_torn_checkpoint_in_a_process_is_told_as_one(tmp_path):
+    with pytest.raises(errors.CheckpointError, match="x is torn"):
+        run(tmp_path / "walks", make=refusing, processes=1)
 
 
 def test_nothing_worth_keeping_is_an_error(tmp_path):

@@ -13,11 +13,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from vla_train import errors, stopping
+from vla_train import stopping
 from vla_train.collection.expert import ExpertEpisode, ExpertRun
 from vla_train.collection.player import Player
 from vla_train.envs.contract import Environment
-from vla_train.errors import VlaTrainError, WorldError
+from vla_train.errors import VlaTrainError, WorldError, nearest
 
 AHEAD = 2  # blocks for each process that may be under way or wait to be handed on, beside the one that is next
 PATIENCE = 0.2  # seconds between two looks whether a stop was asked for
@@ -117,7 +117,7 @@ class _Worker:
             ) from None
         if kind == "episodes":
             return number, value
-        raise getattr(errors, kind)(value)
+        raise value
 
     def stop(self) -> None:
         self.connection.close()
@@ -144,6 +144,6 @@ def _serve(connection: Connection, make: Callable[[], Station]) -> None:
     except (EOFError, BrokenPipeError):
         return
     except VlaTrainError as error:
-        connection.send((type(error).__name__, str(error)))
+        connection.send(("error", nearest(error)))
     except Exception as error:
-        connection.send(("WorldError", f"{type(error).__name__}: {error}"))
+        connection.send(("error", WorldError(f"{type(error).__name__}: {error}")))

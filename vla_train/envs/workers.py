@@ -19,9 +19,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from vla_train import errors
 from vla_train.envs.contract import Environment, Goal
-from vla_train.errors import VlaTrainError, WorldError
+from vla_train.errors import VlaTrainError, WorldError, nearest
 from vla_train.spec import Spec
 from vla_train.types import RawObservation
 
@@ -189,14 +188,15 @@ class _Worker:
         try:
             if not self._connection.poll(max(0.0, deadline - time.monotonic())):
                 self._replace(f"did not {what} in time (environment.timeout) and was ended")
-            kind, value, rows = self._connection.recv()
+            kind, value = self._connection.recv()
         except (EOFError, OSError):
             self.process.join(5)
             self._replace(f"died when it was to {what} (exit code {self.process.exitcode})")
         if kind == "value":
             return value
-        found = None if rows is None else [row + self.first for row in rows]
-        raise WorldError(value, rows=found) if kind == "WorldError" else getattr(errors, kind)(value)
+        if isinstance(value, WorldError) and value.rows is not None:
+            value.rows = [row + self.first for row in value.rows]
+        raise value
 
     def _replace(self, reason: str) -> None:
         rows = list(range(self.first, self.last))
@@ -242,12 +242,12 @@ def _try(connection: Connection, act: Callable[[], Any], show: Callable[[Any], A
     """Do something and send what is to be shown of it, or why it failed."""
     try:
         found = act()
-        connection.send(("value", show(found), None))
+        connection.send(("value", show(found)))
         return found
     except VlaTrainError as error:
-        connection.send((type(error).__name__, str(error), getattr(error, "rows", None)))
+        connection.send(("error", nearest(error)))
     except Exception as error:
-        connection.send(("WorldError", f"{type(error).__name__}: {error}", None))
+        connection.send(("error", WorldError(f"{type(error).__name__}: {error}")))
     return None
 
 
