@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import signal
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.fakes import CORRIDOR, Corridor, CountingAgent
-from vla_train import errors
+from vla_train import errors, stopping
 from vla_train.checkpoint import TornCheckpointError
 from vla_train.collection import crew, ledger
 from vla_train.collection.behaviour import Behaviour
@@ -145,6 +147,27 @@ def test_an_error_in_a_process_is_told_in_its_words(tmp_path):
     broken = functools.partial(station, environment=functools.partial(Corridor, broken_seed=6))
     with pytest.raises(errors.WorldError, match="a row is broken"):
         run(tmp_path / "walks", make=broken, processes=1)
+    assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
+
+
+class Ending(Corridor):
+    """Sends SIGTERM at seed 4 as it comes to a group of processes: to its own and to the one that collects."""
+
+    def __init__(self, num_envs, collector):
+        super().__init__(num_envs)
+        self.collector = collector
+
+    def reset(self, *, seed, options=None):
+        for process in (self.collector, os.getpid()) if 4 in seed else ():
+            os.kill(process, signal.SIGTERM)
+        return super().reset(seed=seed, options=options)
+
+
+def test_a_stop_of_the_whole_group_is_a_stop_and_no_death(tmp_path):
+    make = functools.partial(station, environment=functools.partial(Ending, collector=os.getpid()))
+    with stopping.handlers(), pytest.raises(errors.Interrupted, match="4 episodes were added") as stopped:
+        run(tmp_path / "walks", make=make, processes=1)
+    assert stopped.value.exit_code == 75
     assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
 
 

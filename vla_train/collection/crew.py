@@ -78,11 +78,12 @@ def _shared_out(workers: "list[_Worker]", blocks: Sequence[np.ndarray]) -> Itera
                 worker.begin(begun, blocks[begun])
                 begun += 1
         busy = {worker.connection: worker for worker in workers if worker.block is not None}
-        for connection in wait(list(busy), PATIENCE):
+        told = wait(list(busy), PATIENCE)
+        stopping.check()  # first: a stop of the whole group may be what ended a worker
+        for connection in told:
             worker = busy[connection]
             number, episodes = worker.done()
             ready[number] = episodes
-        stopping.check()
         while handed in ready:
             handed += 1
             yield ready.pop(handed - 1)
@@ -111,6 +112,7 @@ class _Worker:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(5)
+            stopping.check()
             raise WorldError(
                 f"the process {self.process.name} died (exit code {self.process.exitcode}; is there enough memory?). What was "
                 "collected so far is kept: the same command goes on from there"
@@ -136,7 +138,8 @@ def _context() -> Any:
 
 def _serve(connection: Connection, make: Callable[[], Station]) -> None:
     """The worker's side: play blocks until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group, and are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     try:
         station = make()
         while True:

@@ -228,7 +228,8 @@ def _close(workers: Sequence[_Worker]) -> None:
 
 def _serve(connection: Connection, make: Callable[..., Environment], num_envs: int) -> None:
     """The worker's side: make the rows, then answer questions until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group, and are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     environment = _try(connection, lambda: make(num_envs), lambda made: _facts(made))
     while environment is not None:
         try:
