@@ -25,6 +25,7 @@ from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turn
 from vla_train.collection.recording import World
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
+from vla_train.data.writer import LeRobotWriter
 from vla_train.rollouts.chunks import RecedingHorizon
 from vla_train.seeds import counter_uniform
 
@@ -122,6 +123,26 @@ def test_a_collection_that_ended_in_the_middle_is_gone_on_with_to_the_same_bits(
     assert f"{4 * blocks} of 20 episodes are played" in said[0]
     assert found.played == 20 - 4 * blocks
     assert bits(tmp_path / "torn") == bits(tmp_path / "whole")
+
+
+def test_nobody_else_writes_from_when_it_is_read_what_there_is(tmp_path, monkeypatch):
+    run(tmp_path / "walks", 2)
+    decided = ledger.current
+
+    def current(*words):
+        with pytest.raises(errors.UsageError, match="another process is writing"):
+            LeRobotWriter(tmp_path / "walks", CORRIDOR, "Corridor", append=True)
+        return decided(*words)
+
+    monkeypatch.setattr(ledger, "current", current)
+    run(tmp_path / "walks", 2)
+    assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
+
+
+def test_a_refused_wish_leaves_no_folder(tmp_path):
+    with pytest.raises(errors.UsageError, match="reach beyond"):
+        run(tmp_path / "walks", 2, start=10**12)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_wish_leaves_a_torn_collection_as_it_is(tmp_path):
