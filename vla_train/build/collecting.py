@@ -75,8 +75,13 @@ def make_station(config: Config) -> Station:
     maker = environment_maker(config, Stage(config["stage"]))
     assert maker is not None, "collecting without an environment is refused before"
     here = {"processes": 0} if config["processes"] and "processes" in config["environment"] else {}
-    player = make_player(config)
-    return Station(maker(config["rows"], **here), player, encodes=config["video"] is None)
+    environment = maker(config["rows"], **here)
+    try:  # a terminal changes only when all else is there
+        player = make_player(config)
+    except BaseException:
+        environment.close()
+        raise
+    return Station(environment, player, encodes=config["video"] is None)
 
 
 def make_player(config: Config) -> Player:
