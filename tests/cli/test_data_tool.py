@@ -263,25 +263,6 @@ def test_nothing_is_written_over(data, tmp_path):
     assert "no dataset of a known format" in data("inspect", tmp_path / "taken", expect=3)
 
 
-@pytest.mark.parametrize(("name", "code", "said"), [("data/mine.txt", 2, "of no conversion"), ("meta/info.json", 3, "info.json")])
-def test_a_partial_folder_of_others_is_left_as_it_is(data, tmp_path, name, code, said):
-    mine = tmp_path / ".new.partial" / name
-    mine.parent.mkdir(parents=True)
-    mine.write_text("mine")
-    assert said in data("convert", write_toy(tmp_path / "source"), tmp_path / "new", expect=code)
-    assert mine.read_text() == "mine"
-
-
-def test_what_a_conversion_left_before_it_could_be_gone_on_with_is_removed(data, tmp_path):
-    left = tmp_path / ".new.partial"
-    (left / "data").mkdir(parents=True)
-    for name in (".converting", "data/file-000.parquet.partial"):
-        (left / name).touch()
-    data("convert", write_toy(tmp_path / "source"), tmp_path / "new")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "source"]
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["data", "meta"]
-
-
 def test_mistakes_in_words(data, tmp_path):
     assert "Did you mean inspect?" in data("inspekt", tmp_path, expect=2)
     assert "Did you mean images?" in data("convert", tmp_path, tmp_path / "x", "imags=png", expect=2)

@@ -4,12 +4,11 @@ What a block gives depends on its seeds alone: it is played from a fresh start, 
 rows. So neither the number of processes nor who gets which block changes anything.
 """
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +16,7 @@ from vla_train import stopping
 from vla_train.collection.expert import ExpertEpisode, ExpertRun
 from vla_train.collection.player import Player
 from vla_train.envs.contract import Environment
+from vla_train.envs.workers import process_context
 from vla_train.errors import VlaTrainError, WorldError, nearest
 
 AHEAD = 2  # blocks for each process that may be under way or wait to be handed on, beside the one that is next
@@ -93,7 +93,7 @@ class _Worker:
     """The parent's side of a process that plays blocks. ``block``: the number of the one that it plays, None while it waits."""
 
     def __init__(self, make: Callable[[], Station], number: int) -> None:
-        context = _context()
+        context = process_context("vla_train.build")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, make), daemon=True, name=f"collector {number}")
         self.process.start()
@@ -125,15 +125,6 @@ class _Worker:
         self.connection.close()
         self.process.kill()
         self.process.join()
-
-
-def _context() -> Any:
-    """A fork of ours would share threads with us; a server that has only done the imports forks workers quickly."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vla_train.build"])
-    return context
 
 
 def _serve(connection: Connection, make: Callable[[], Station]) -> None:

@@ -159,7 +159,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context = _context()
+        context = process_context("vla_train.envs.vector")
         self._connection, theirs = context.Pipe()
         arguments = (theirs, self._make, self.last - self.first)
         self.process = context.Process(target=_serve, args=arguments, daemon=True, name=f"rows {self.first} to {self.last - 1}")
@@ -212,12 +212,13 @@ class _Worker:
 
 
 @functools.cache
-def _context() -> Any:
-    """A fork of ours would share OpenGL and threads with us; a server that has only done the imports forks workers quickly."""
+def process_context(preload: str) -> Any:
+    """How workers are started. A fork of ours would share OpenGL and threads with us; a server that has only imported the module
+    ``preload`` forks them quickly."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vla_train.envs.vector"])
+    context.set_forkserver_preload([preload])
     return context
 
 
