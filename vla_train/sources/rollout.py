@@ -1,7 +1,7 @@
 """Batches of fresh experience: the present policy plays in the rows of a world, and each batch is learned from once."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -135,16 +135,22 @@ class RolloutSource:
         if not np.isfinite(action).all():
             raise NumericError("the policy's action is not finite: go on from an earlier checkpoint with a lower optimizer.lr")
         try:
-            raw, reward, terminated, truncated, _ = self._world.step(action[:, 0])
+            raw, reward, terminated, truncated, info = self._world.step(action[:, 0])
         except WorldError as error:
             self._crash(error)
             return
         self._crashes = 0
         self._check(reward)
-        self._take(action, raw, reward, terminated, truncated)
+        self._take(action, raw, reward, terminated, truncated, info.get("reward_terms", {}))
 
     def _take(
-        self, action: np.ndarray, raw: RawObservation, reward: np.ndarray, terminated: np.ndarray, truncated: np.ndarray
+        self,
+        action: np.ndarray,
+        raw: RawObservation,
+        reward: np.ndarray,
+        terminated: np.ndarray,
+        truncated: np.ndarray,
+        terms: Mapping[str, np.ndarray],
     ) -> None:
         environment, truncated = self._world, truncated & ~terminated
         self._steps.add(self._seen, action, reward, terminated, truncated)
@@ -152,7 +158,7 @@ class RolloutSource:
         self._steps.keep(self._now, truncated)
         ended = terminated | truncated
         judged = ended.any() and "success" not in environment.not_applicable
-        self._tally.add(reward, ended, environment.success if judged else None)
+        self._tally.add(reward, ended, environment.success if judged else None, terms)
         if ended.any():
             self._begin(ended)
 
