@@ -58,8 +58,8 @@ def collects(config: Config) -> bool:
     if not collects and config["reward"]["_target_"] is not None:
         reward, name = config["choices"]["reward"], config["choices"]["source"]
         raise UsageError(
-            f"reward={reward} is for what a policy does itself, and source={name} plays nothing: leave out reward=, or choose a paradigm "
-            "that learns by trying (ppo)"
+            f"reward={reward} is for what a policy does itself, and source={name} plays nothing: leave out reward=, or choose a "
+            "paradigm that learns by trying (ppo)"
         )
     return collects
 
@@ -104,6 +104,12 @@ def played(config: Config, processor: Processor, paradigm: Paradigm[Any], device
             raise UsageError(
                 f"source={config['choices']['source']} plays one stage at a time, not {', '.join(others)} besides: set "
                 "curriculum.rehearsal=0, or choose a curriculum that trains one stage after the other"
+            )
+        length, longest = config["source"].get("steps"), processor.spec.horizon
+        if getattr(paradigm, "needs_whole_episodes", False) and length is not None and length < longest:
+            raise UsageError(
+                f"source.steps={length} is shorter than the longest episode ({longest} steps), whose return would not be known: "
+                f"set source.steps={longest} or more, or paradigm.baseline=value, which says what is still to come"
             )
         maker, seed = _maker(config, stage), config["seed"]
         return make(config["source"], "source", make_environment=maker, processor=processor, explore=explore, seed=seed)

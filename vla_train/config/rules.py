@@ -121,6 +121,7 @@ RULES: dict[str, str] = {
     **{f"paradigm.{name}": "float >= 0" for name in ("value_clip", "value_weight", "entropy_weight", "reference")},
     "paradigm.target_kl": "null | float > 0",
     "paradigm.value_network": "separate | shared",
+    "paradigm.baseline": "none | mean | value",
     "paradigm.value_warmup": "int >= 0",
     **{f"reward.{name}": "float" for name in ("completion", "progress", "language")},
     "reward.action": "float >= 0",

@@ -20,7 +20,7 @@ BATCH, LONGEST = 32, 128  # sentences at once, tokens of one
 
 
 class SentenceEncoder:
-    """``encoder`` is a folder or a name on the Hugging Face hub; None: the folder in the installed package, whose code never runs.
+    """``encoder`` is a folder or a name on the Hugging Face hub; None: that of the installed package, whose code never runs.
 
     Weights are read from safetensors alone, and code that stands beside them is never run. Sentences are embedded in batches of
     fixed content and instructions one at a time, so that the same ones always get the same bits. Raises UsageError where there
