@@ -80,12 +80,11 @@ class Reinforce(Paradigm[Rollout]):
         returned = discounted_returns(batch.reward, after, batch.terminated, batch.truncated, gamma=self._gamma)
         ended = batch.terminated | batch.truncated
         known = whole(ended) if self.needs_whole_episodes else torch.ones_like(ended)
-        if not known.any():
-            known, returned = known, torch.zeros_like(returned)
-        baseline = returned[known].mean() if self._baseline == "mean" else value
+        counted = known if known.any() else torch.ones_like(known)  # without any the step is a step by 0
+        baseline = returned[counted].mean() if self._baseline == "mean" else value
         advantage = returned - baseline
         if self._normalize:
-            spread, mean = torch.std_mean(advantage[known], correction=0)
+            spread, mean = torch.std_mean(advantage[counted], correction=0)
             advantage = (advantage - mean) / (spread + 1e-8)
         return Samples(
             observation=observation,
