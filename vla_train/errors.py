@@ -1,5 +1,7 @@
 """Mistakes and accidents that a user is told about in one message. The class decides the exit code of the program."""
 
+from typing import Any
+
 
 class VlaTrainError(Exception):
     """One message for a person: what happened, where, and how to mend it."""
@@ -51,3 +53,16 @@ class Interrupted(VlaTrainError):  # noqa: N818 - a request, not an error
     def __init__(self, message: str, exit_code: int):
         super().__init__(message)
         self.exit_code = exit_code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.exit_code)
+
+
+def nearest(error: VlaTrainError) -> VlaTrainError:
+    """The error as the class of this module that it is a kind of: any process knows that one, and can be sent it."""
+    if isinstance(error, WorldError):
+        return WorldError(str(error), error.rows)
+    if isinstance(error, Interrupted):
+        return Interrupted(str(error), error.exit_code)
+    kind: type[VlaTrainError] = next(kind for kind in type(error).__mro__ if kind.__module__ == __name__)
+    return kind(str(error))

@@ -25,12 +25,6 @@ VIDEO, DATA = "videos/chunk-000/observation.images.top/episode_000001.mp4", "dat
 
 
 @pytest.fixture
-def data(workplace):
-    """The program within this process: what it prints, after checking its exit code."""
-    return lambda *words, expect=0: workplace.here("vla-data", *map(str, words), expect=expect)
-
-
-@pytest.fixture
 def maps(tmp_path):
     """Depth as PNG of 16 bits."""
     return formats.write_collector(tmp_path / "maps", ("top", "depth"))

@@ -17,12 +17,6 @@ from vla_train.errors import Interrupted
 DEPTH = "depth_range=[0,255]"
 
 
-@pytest.fixture
-def data(workplace):
-    """The program within this process: what it prints, after checking its exit code."""
-    return lambda *words, expect=0: workplace.here("vla-data", *map(str, words), expect=expect)
-
-
 def frames(reader, camera):
     return np.concatenate([block[camera] for block in reader.frames([camera])])
 
@@ -154,3 +148,22 @@ def test_statistics_of_chosen_columns(data, tmp_path):
     assert "action.grip" in told
     assert "action.arm" not in told
     assert "did you mean action.arm?" in data("stats", source, "columns=action.amr", expect=3)
+
+
+@pytest.mark.parametrize(("name", "code", "said"), [("data/mine.txt", 2, "of no conversion"), ("meta/info.json", 3, "info.json")])
+def test_a_partial_folder_of_others_is_left_as_it_is(data, tmp_path, name, code, said):
+    mine = tmp_path / ".new.partial" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert said in data("convert", write_toy(tmp_path / "source"), tmp_path / "new", expect=code)
+    assert mine.read_text() == "mine"
+
+
+def test_what_a_conversion_left_before_it_could_be_gone_on_with_is_removed(data, tmp_path):
+    left = tmp_path / ".new.partial"
+    (left / "data").mkdir(parents=True)
+    for name in (".converting", "data/file-000.parquet.partial"):
+        (left / name).touch()
+    data("convert", write_toy(tmp_path / "source"), tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "source"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["data", "meta"]

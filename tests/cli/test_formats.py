@@ -27,9 +27,7 @@ def test_train_and_evaluate(workplace, tmp_path, kind):
     path = write(tmp_path / "data")
     before = sorted(file for file in tmp_path.rglob("*"))
     run = run_folder(workplace.here("vla-train", f"dataset={kind}", f"dataset.path={path}", *FEW, *words))
-    told = workplace.here("vla-eval", f"checkpoint={run}", "open_loop=[]").splitlines()
-    places = [told.index(heading) for heading in ("hand", "sim", "all parts")]
-    assert [told[place + 1].split()[:2] for place in places] == [["held-out", "loss"]] * 3
+    workplace.here("vla-eval", f"checkpoint={run}", "open_loop=[]")
     (report,) = (run / "evaluations").glob("*/report.json")
     assert json.loads(report.read_text())["metrics"]["held_out/frames"] == 2
     assert sorted(tmp_path.rglob("*")) == before, "nothing is written among recordings"

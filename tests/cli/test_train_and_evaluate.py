@@ -70,6 +70,8 @@ def test_init_starts_from_the_weights_of_another_run(workplace, trained):
 
     before, after = (load_file(folder / "checkpoints/last/policy.safetensors") for folder in (trained, run))
     assert all((before[name] - after[name]).abs().max() < 1e-6 for name in before if before[name].is_floating_point())
+    workplace.run("vla-train", f"resume={run}", "steps=2")
+    assert "exclude each other" in workplace.run("vla-train", f"resume={run}", f"init={trained}", expect=2)
 
 
 def test_a_sweep_runs_every_combination(workplace):

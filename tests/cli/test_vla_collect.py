@@ -22,7 +22,8 @@ TABLETOP = ["environment=tabletop", "environment.image_size=16", "rows=8", "bloc
 @pytest.fixture(scope="module")
 def run(workplace):
     """A trained policy, if badly."""
-    words = ["steps=4", "every.save=4", "every.evaluate=0", "environment.image_size=16", "name=collector"]
+    words = ["steps=4", "every.save=4", "every.evaluate=0", "environment.image_size=16", "name=collector", "randomization=light"]
+    words += ["curriculum=simple_manipulation"]
     return run_folder(workplace.here("vla-train", *words))
 
 
@@ -69,6 +70,17 @@ def test_a_policy_plays_alike_in_any_number_of_processes_and_the_expert_labels(w
     rows = open_reader(tmp_path / "here").metadata.episodes
     assert [row["player"] for row in rows] == ["mixture"] * 8 + ["policy"] * 4
     assert [row["seed"] for row in rows] == list(range(12))
+
+
+def test_the_runs_environment_named_again_keeps_the_runs_stage_and_randomization(workplace, run, tmp_path):
+    words = [f"checkpoint={run}", f"output={tmp_path / 'walks'}", *TABLETOP, "episodes=1", "rows=1"]
+    workplace.here("vla-collect", *words)
+    workplace.here("vla-collect", *words, "randomization=none", "stage=basic_navigation", "start=8")
+    as_trained, otherwise = (one["recipe"] for one in collections(tmp_path / "walks"))
+    assert as_trained["stage"] == "simple_manipulation"
+    assert as_trained["settings"]["randomization"]["_target_"]
+    assert otherwise["stage"] == "basic_navigation"
+    assert "randomization" not in otherwise["settings"]
 
 
 def test_training_with_rounds_resumes_to_the_bit(workplace):

@@ -2,16 +2,20 @@
 
 import functools
 import json
+import os
+import signal
 import time
 from contextlib import closing
 from dataclasses import replace
+from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.fakes import CORRIDOR, Corridor, CountingAgent
-from vla_train import errors
+from vla_train import errors, stopping
+from vla_train.checkpoint import TornCheckpointError
 from vla_train.collection import crew, ledger
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.collect import Wish, collect
@@ -21,6 +25,7 @@ from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turn
 from vla_train.collection.recording import World
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
+from vla_train.data.writer import LeRobotWriter
 from vla_train.rollouts.chunks import RecedingHorizon
 from vla_train.seeds import counter_uniform
 
@@ -120,6 +125,26 @@ def test_a_collection_that_ended_in_the_middle_is_gone_on_with_to_the_same_bits(
     assert bits(tmp_path / "torn") == bits(tmp_path / "whole")
 
 
+def test_nobody_else_writes_from_when_it_is_read_what_there_is(tmp_path, monkeypatch):
+    run(tmp_path / "walks", 2)
+    decided = ledger.current
+
+    def current(*words):
+        with pytest.raises(errors.UsageError, match="another process is writing"):
+            LeRobotWriter(tmp_path / "walks", CORRIDOR, "Corridor", append=True)
+        return decided(*words)
+
+    monkeypatch.setattr(ledger, "current", current)
+    run(tmp_path / "walks", 2)
+    assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
+
+
+def test_a_refused_wish_leaves_no_folder(tmp_path):
+    with pytest.raises(errors.UsageError, match="reach beyond"):
+        run(tmp_path / "walks", 2, start=10**12)
+    assert not list(tmp_path.iterdir())
+
+
 def test_another_wish_leaves_a_torn_collection_as_it_is(tmp_path):
     with pytest.raises(errors.WorldError):
         run(tmp_path / "walks", blocks=1)
@@ -144,6 +169,60 @@ def test_an_error_in_a_process_is_told_in_its_words(tmp_path):
     with pytest.raises(errors.WorldError, match="a row is broken"):
         run(tmp_path / "walks", make=broken, processes=1)
     assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
+
+
+class Ending(Corridor):
+    """Sends SIGTERM at seed 4 as it comes to a group of processes: to its own and to the one that collects."""
+
+    def __init__(self, num_envs, collector):
+        super().__init__(num_envs)
+        self.collector = collector
+
+    def reset(self, *, seed, options=None):
+        for process in (self.collector, os.getpid()) if 4 in seed else ():
+            os.kill(process, signal.SIGTERM)
+        return super().reset(seed=seed, options=options)
+
+
+def test_a_stop_of_the_whole_group_is_a_stop_and_no_death(tmp_path):
+    make = functools.partial(station, environment=functools.partial(Ending, collector=os.getpid()))
+    with stopping.handlers(), pytest.raises(errors.Interrupted, match="4 episodes were added") as stopped:
+        run(tmp_path / "walks", make=make, processes=1)
+    assert stopped.value.exit_code == 75
+    assert seeds_of(tmp_path / "walks") == [0, 1, 2, 3]
+
+
+class StrangeError(errors.WorldError):
+    """As a plug-in may have it: made in another way, and unknown elsewhere."""
+
+    def __init__(self, rows, why, trouble):
+        super().__init__(why, rows)
+        self.trouble = trouble
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "facts"),
+    [
+        (TornCheckpointError("x is torn"), errors.CheckpointError, {}),
+        (errors.Interrupted("stopped", 130), errors.Interrupted, {"exit_code": 130}),
+        (StrangeError([1], "bad luck", lambda: None), errors.WorldError, {"rows": [1]}),
+    ],
+)
+def test_an_error_comes_out_of_a_process_as_its_nearest_kind_with_all_it_tells(error, kind, facts):
+    here, there = Pipe()
+    there.send(errors.nearest(error))
+    known = here.recv()
+    assert (type(known), str(known)) == (kind, str(error))
+    assert {name: getattr(known, name) for name in facts} == facts
+
+
+def refusing():
+    raise TornCheckpointError("x is torn")
+
+
+def test_a_torn_checkpoint_in_a_process_is_told_as_one(tmp_path):
+    with pytest.raises(errors.CheckpointError, match="x is torn"):
+        run(tmp_path / "walks", make=refusing, processes=1)
 
 
 def test_nothing_worth_keeping_is_an_error(tmp_path):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.fakes import Corridor
+from vla_train.build import collecting
 from vla_train.collection.expert import ExpertRun
 from vla_train.collection.person import PersonPlayer, action_of, legend
 from vla_train.collection.terminal import Terminal, blocks
-from vla_train.errors import UsageError
+from vla_train.errors import UsageError, WorldError
 from vla_train.spec import ActionSpec
 
 ARM = ActionSpec("continuous", 3, low=(-1.0, 0.0, -2.0), high=(1.0, 4.0, 2.0), names=("dx", "dy", "grip"))
@@ -88,6 +89,20 @@ def test_a_terminals_keys_come_one_by_one_and_it_is_left_as_it_was():
     assert out.getvalue().count("\n") == 2
     terminal.close()
     assert termios.tcgetattr(theirs) == before
+
+
+def test_a_terminal_is_as_it_was_where_the_world_fails(monkeypatch):
+    def failing(num_envs):
+        raise WorldError("no picture")
+
+    terminals = []
+    monkeypatch.setattr(collecting, "environment_maker", lambda config, stage: failing)
+    monkeypatch.setattr(collecting, "Terminal", lambda: terminals.append("changed"))
+    monkeypatch.setattr(collecting.runtime, "start", lambda **options: None)
+    config = {"device": "cpu", "threads": 1, "stage": "walk", "environment": {}, "processes": 0, "rows": 1, "video": None}
+    with pytest.raises(WorldError, match="no picture"):
+        collecting.make_station(config | {"player": "person", "keep": "all"})
+    assert not terminals
 
 
 def test_without_a_terminal_nobody_can_play():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy_dataset import LENGTHS, SPEC, episode, open_toy
+from tests.toy_dataset import LENGTHS, SPEC, episode, open_toy, write_toy
 from vla_train.data.writer import LeRobotWriter
+from vla_train.errors import Notice
 from vla_train.sources.balance import balanced, rare_frames
 from vla_train.sources.dataset import DatasetSource
 from vla_train.sources.order import Order
@@ -77,3 +78,10 @@ def test_a_source_draws_rare_frames_by_their_share_with_a_shuffle_buffer_too(tmp
     assert torch.cat([batch.action[:, 0, 1] for batch in drawn[0]]).sum() == 12  # a share of 0.24
     for cached, decoded in zip(*drawn, strict=True):
         assert all(torch.equal(one, other) for one, other in zip(cached.tensors(), decoded.tensors(), strict=True))
+
+
+def test_it_says_where_nothing_is_rare(tmp_path):
+    dataset = open_toy(write_toy(tmp_path, 3))
+    keys = {"indices": [dataset.frames("train")], "batch_size": 5, "prefetch": 0, "seed": 0}
+    with pytest.warns(Notice, match=r"source.rare=0.2 changes nothing"):
+        DatasetSource(dataset, **keys, rare=0.2)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.toy_dataset import toy_processor, write_toy
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.errors import UsageError
+from vla_train.errors import CheckpointError, UsageError
 from vla_train.sources.dagger import DaggerSource
 from vla_train.types import Demonstration, Transition
 
@@ -82,7 +82,16 @@ def test_a_resumed_source_goes_on_with_the_same_batches(grown, stopped):
 
 def test_a_state_that_it_never_gave_is_refused(grown):
     with pytest.raises(ValueError, match="rounds"):
-        grown().load_state_dict({"batches": 3, "round": 3, "source": {"batches": 0}})
+        grown().load_state_dict({"batches": 3, "rounds": ["a"] * 3, "source": {"batches": 0}})
+
+
+def test_rounds_that_another_policy_played_since_are_refused(grown, opened):
+    source, again = grown(), grown()
+    for _ in range(4):
+        next(source)
+    again.rounds = Rounds(opened("first"))
+    with pytest.raises(CheckpointError, match="round 1 of this run was played anew"):
+        again.load_state_dict(source.state_dict())
 
 
 def test_it_serves_those_who_learn_from_demonstrations_alone(opened):

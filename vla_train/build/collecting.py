@@ -75,8 +75,13 @@ def make_station(config: Config) -> Station:
     maker = environment_maker(config, Stage(config["stage"]))
     assert maker is not None, "collecting without an environment is refused before"
     here = {"processes": 0} if config["processes"] and "processes" in config["environment"] else {}
-    player = make_player(config)
-    return Station(maker(config["rows"], **here), player, encodes=config["video"] is None)
+    environment = maker(config["rows"], **here)
+    try:  # a terminal changes only when all else is there
+        player = make_player(config)
+    except BaseException:
+        environment.close()
+        raise
+    return Station(environment, player, encodes=config["video"] is None)
 
 
 def make_player(config: Config) -> Player:
@@ -105,9 +110,12 @@ def _settled(config: Config, saved: checkpoint.Checkpoint | None) -> Config:
         keep = "successes" if player in ("expert", "person") else "all"
     choices = dict(config["choices"])
     environment, randomization = config["environment"], config["randomization"]
+    if trained is not None and environment is not None and environment["_target_"] != trained["environment"]["_target_"]:
+        trained = None  # in another world nothing of the run's holds
+    if trained is not None and randomization is None:
+        randomization = trained["randomization"]
     if environment is None and trained is not None:
         environment, choices["environment"] = trained["environment"], trained["choices"]["environment"]
-        randomization = trained["randomization"] if randomization is None else randomization
         if environment["_target_"] is None:
             raise UsageError(f"checkpoint={config['checkpoint']}: its run has no environment, so name one with environment=")
         environment = environment | ({"split": "train"} if "split" in environment else {})
@@ -118,14 +126,14 @@ def _settled(config: Config, saved: checkpoint.Checkpoint | None) -> Config:
         raise UsageError(f"environment.split={environment['split']}: what is held out is never recorded: leave it out")
     settled = {"player": player, "keep": keep, "environment": environment, "choices": choices}
     settled["randomization"] = randomization or NO_RANDOMIZATION
-    settled["stage"] = config["stage"] or _first_stage(config, trained, environment)
+    settled["stage"] = config["stage"] or _first_stage(trained, environment)
     if player == "person":
         settled |= {"rows": 1, "block": 1}
     return config | settled
 
 
-def _first_stage(config: Config, trained: Config | None, environment: Config) -> str:
-    if trained is not None and config["environment"] is None:
+def _first_stage(trained: Config | None, environment: Config) -> str:
+    if trained is not None:
         stages = stages_of(trained, None)
         if len(stages) > 1:
             raise UsageError(f"the run has several stages: name one with stage= ({', '.join(stage.name for stage in stages)})")

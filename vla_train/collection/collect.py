@@ -6,7 +6,7 @@
 
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 from vla_train.collection import ledger
 from vla_train.collection.expert import ExpertEpisode
 from vla_train.collection.recording import World, write_episode
+from vla_train.data.episode_writer import WriterLock
 from vla_train.data.progress import progress
 from vla_train.data.writer import LeRobotWriter
 from vla_train.errors import DataError, Interrupted, VlaTrainError
@@ -70,12 +71,24 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
         UsageError: the folder holds something else, or these seeds were collected already.
         Interrupted: a stop was asked for; the dataset is closed, and the same command goes on.
     """
+    ledger.collections_in(folder)  # what is no dataset is refused before anything is made in it
+    fresh, lock = not folder.exists(), WriterLock(folder)
+    try:
+        return _collect(folder, lock, wish, world, play)
+    finally:
+        lock.release()
+        if fresh:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
+
+
+def _collect(folder: Path, lock: WriterLock, wish: Wish, world: World, play: Blocks) -> Collected:
     before = ledger.collections_in(folder)
     current = ledger.current(before, wish.recipe, wish.episodes, wish.start, folder)
     if current.played:
         wish.note(f"going on with {folder}: {current.played:,} of {current.episodes:,} episodes are played")
     done = [known for known in before if known is not current]
-    writer = LeRobotWriter(folder, world.spec, world.name, video=wish.video, append=True)
+    writer = LeRobotWriter(folder, world.spec, world.name, video=wish.video, append=True, lock=lock)
     found, began = Collected(folder), time.monotonic()
     # One recipe tells ``vla-data replay`` how a whole dataset was made.
     alike = all(one.recipe == current.recipe for one in before) and (bool(before) or not writer.num_episodes)

@@ -4,20 +4,20 @@ What a block gives depends on its seeds alone: it is played from a fresh start, 
 rows. So neither the number of processes nor who gets which block changes anything.
 """
 
-import multiprocessing
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from vla_train import errors, stopping
+from vla_train import stopping
 from vla_train.collection.expert import ExpertEpisode, ExpertRun
 from vla_train.collection.player import Player
 from vla_train.envs.contract import Environment
-from vla_train.errors import VlaTrainError, WorldError
+from vla_train.envs.workers import process_context
+from vla_train.errors import VlaTrainError, WorldError, nearest
 
 AHEAD = 2  # blocks for each process that may be under way or wait to be handed on, beside the one that is next
 PATIENCE = 0.2  # seconds between two looks whether a stop was asked for
@@ -78,11 +78,12 @@ def _shared_out(workers: "list[_Worker]", blocks: Sequence[np.ndarray]) -> Itera
                 worker.begin(begun, blocks[begun])
                 begun += 1
         busy = {worker.connection: worker for worker in workers if worker.block is not None}
-        for connection in wait(list(busy), PATIENCE):
+        told = wait(list(busy), PATIENCE)
+        stopping.check()  # first: a stop of the whole group may be what ended a worker
+        for connection in told:
             worker = busy[connection]
             number, episodes = worker.done()
             ready[number] = episodes
-        stopping.check()
         while handed in ready:
             handed += 1
             yield ready.pop(handed - 1)
@@ -92,7 +93,7 @@ class _Worker:
     """The parent's side of a process that plays blocks. ``block``: the number of the one that it plays, None while it waits."""
 
     def __init__(self, make: Callable[[], Station], number: int) -> None:
-        context = _context()
+        context = process_context("vla_train.build")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, make), daemon=True, name=f"collector {number}")
         self.process.start()
@@ -111,13 +112,14 @@ class _Worker:
             kind, value = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(5)
+            stopping.check()
             raise WorldError(
                 f"the process {self.process.name} died (exit code {self.process.exitcode}; is there enough memory?). What was "
                 "collected so far is kept: the same command goes on from there"
             ) from None
         if kind == "episodes":
             return number, value
-        raise getattr(errors, kind)(value)
+        raise value
 
     def stop(self) -> None:
         self.connection.close()
@@ -125,18 +127,10 @@ class _Worker:
         self.process.join()
 
 
-def _context() -> Any:
-    """A fork of ours would share threads with us; a server that has only done the imports forks workers quickly."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vla_train.build"])
-    return context
-
-
 def _serve(connection: Connection, make: Callable[[], Station]) -> None:
     """The worker's side: play blocks until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group, and are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     try:
         station = make()
         while True:
@@ -144,6 +138,6 @@ def _serve(connection: Connection, make: Callable[[], Station]) -> None:
     except (EOFError, BrokenPipeError):
         return
     except VlaTrainError as error:
-        connection.send((type(error).__name__, str(error)))
+        connection.send(("error", nearest(error)))
     except Exception as error:
-        connection.send(("WorldError", f"{type(error).__name__}: {error}"))
+        connection.send(("error", WorldError(f"{type(error).__name__}: {error}")))

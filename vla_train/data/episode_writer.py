@@ -18,12 +18,28 @@ from vla_train.data.images import encode_png
 from vla_train.data.lerobot_files import DataFiles
 from vla_train.data.lerobot_meta import Meta, write_json
 from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.paths import refuse_links_out
 from vla_train.data.records import episode_starts, require_finite
 from vla_train.data.statistics import Described, PixelStatistics, describe, describe_columns
 from vla_train.data.video_files import EncodedVideos, Videos
 from vla_train.errors import DataError, UsageError
 
 LOCK = ".writing.lock"
+WRITTEN = ("data", "meta", "videos", LOCK)  # where files are made
+
+
+class WriterLock:
+    """The right to write to a dataset's folder, until ``release``. ``killed``: a writer died while it had it."""
+
+    def __init__(self, folder: Path):
+        refuse_links_out(folder, WRITTEN)  # a stranger's dataset must not have us write to other places
+        folder.mkdir(parents=True, exist_ok=True)
+        self.killed = (folder / LOCK).exists()
+        self._held = ExitStack()
+        self._held.enter_context(only_writer(folder / LOCK, folder))
+
+    def release(self) -> None:
+        self._held.close()
 
 
 class EpisodeWriter:
@@ -32,7 +48,8 @@ class EpisodeWriter:
     ``head`` are further keys of info.json: fps, robot_type, and ours. With ``append`` the folder may hold a dataset of the same
     features already, whose writer may have been killed. Every ``commit_every`` episodes (0: never before the end) what was added
     becomes part of the dataset. A data file ends with the episode that fills ``file_megabytes``, a video likewise, and both with
-    each commit. ``videos`` are cameras whose pictures go elsewhere than to our own encoder.
+    each commit. ``videos`` are cameras whose pictures go elsewhere than to our own encoder. ``lock`` is that of a caller who
+    looked at the dataset under it; by default it is taken here. ``finish`` lets go of it.
     """
 
     def __init__(
@@ -47,18 +64,18 @@ class EpisodeWriter:
         video_megabytes: int | float = layout.VIDEO_MEGABYTES,
         codec: str = "h264",
         videos: Mapping[str, Videos] | None = None,
+        lock: WriterLock | None = None,
     ):
         self.folder, self.features, self._commit_every = folder, dict(features), commit_every
         filmed = [name for name, feature in self.features.items() if feature["dtype"] == "video"]
         sizes = {"data_files_size_in_mb": file_megabytes, "video_files_size_in_mb": video_megabytes}
         path = {"video_path": layout.VIDEO_PATH if filmed else None}
         self.meta = Meta(folder, {layout.OURS: {}} | dict(head) | sizes | path | {"features": self.features})
-        self._lock = ExitStack()
+        self._lock = lock
+        refuse_links_out(folder, WRITTEN)
         if append:
-            folder.mkdir(parents=True, exist_ok=True)
-            killed = (folder / LOCK).exists()
-            self._lock.enter_context(only_writer(folder / LOCK, folder))
-            if killed and not (folder / layout.INFO).exists():  # before its first commit: nothing that is there counts
+            self._lock = lock or WriterLock(folder)
+            if self._lock.killed and not (folder / layout.INFO).exists():  # before its first commit: nothing that is there counts
                 self.meta.sweep({layout.DATA_FILES: 0, layout.EPISODE_FILES: 0})
         if resumed := (folder / layout.INFO).exists():
             if not append:
@@ -127,7 +144,8 @@ class EpisodeWriter:
         self._close()
         write_json(self.folder / layout.STATS, self._statistics())
         self._commit(finished=True)
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.release()
         return self.folder
 
     def _close(self) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -59,9 +59,7 @@ class DataFiles:
         return self._folder / layout.DATA_PATH.format(chunk_index=chunk, file_index=file)
 
     def _open(self) -> None:
-        path = self._path(self.num_files)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._sink = partial_of(path).open("wb")
+        self._sink = begin(self._path(self.num_files))
         plain = [field.name for field in self._schema if not pa.types.is_struct(field.type)]  # PNG bytes never repeat
         self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=plain)
         self.num_files += 1
@@ -76,6 +74,13 @@ class DataFiles:
 def partial_of(path: Path) -> Path:
     """Where a file lies until it is whole."""
     return path.with_name(path.name + PARTIAL)
+
+
+def begin(path: Path) -> BinaryIO:
+    """Open the file, still under its partial name, anew: a link that lies there is removed and never followed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial_of(path).unlink(missing_ok=True)
+    return partial_of(path).open("xb")
 
 
 def settle(path: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_files import PARTIAL, partial_of, settle
+from vla_train.data.lerobot_files import PARTIAL, begin, settle
 from vla_train.data.lerobot_info import read_info, spec_of, unfinished
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.errors import DataError
@@ -162,15 +162,15 @@ def _told_by(feature: layout.Feature) -> tuple[str, ...]:
 def write_json(path: Path, value: Any) -> None:
     """JSON for people, written so that there is all of it or what was there before."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial_of(path).write_text(text, encoding="utf-8")
+    with begin(path) as file:
+        file.write(text.encode())
     settle(path)
 
 
 def write_table(path: Path, table: pa.Table) -> None:
     """The same for a parquet file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, partial_of(path))
+    with begin(path) as file:
+        pq.write_table(table, file)
     settle(path)
 
 

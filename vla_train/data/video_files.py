@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_files import partial_of, settle
+from vla_train.data.lerobot_files import begin, partial_of, settle
 from vla_train.data.videos import Clip
 from vla_train.errors import UsageError
 
@@ -107,7 +107,7 @@ class EncodedVideos:
     def _open(self) -> None:
         self._number, self._frames, self._start, self._bytes = self._number + 1, 0, 0, 0
         path = self._path()
-        path.parent.mkdir(parents=True, exist_ok=True)
+        begin(path).close()
         os.environ.setdefault("SVT_LOG", "1")  # the encoder of AV1 tells a page about itself otherwise
         self._container = av.open(str(partial_of(path)), "w", format="mp4")
         encoder, options = CODECS[self._codec]
@@ -135,7 +135,7 @@ class CopiedVideos:
         clip, seconds = self._clips[self._episode], self._lengths[self._episode]
         path = _file(self._folder, self._name, number := self._numbers[clip.path])
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            begin(path).close()
             shutil.copyfile(clip.path, partial_of(path))
             settle(path)
         self._episode += 1

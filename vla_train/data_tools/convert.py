@@ -32,6 +32,7 @@ from vla_train.errors import DataError, Interrupted, UsageError
 
 COMMIT_FRAMES, COMMIT_BYTES = 5_000, 128_000_000  # of pixels: after either the end of an episode is a place to go on from
 IMAGES = ("keep", "png", *CODECS)
+MARK = ".converting"  # lies in a folder that a conversion made and may remove
 
 
 @dataclass(frozen=True)
@@ -79,15 +80,17 @@ def convert(source: Path, target: Path, wish: Wish = Wish()) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with only_writer(target.parent / f".{target.name}.lock", target):
             begun = _begun(partial, recipe)
-            _convert(contents, partial, wish, called, {"converted": recipe}, begun)
-            if wish.verify:
-                compare(contents, open_contents(partial), called, wish.depth_range)
+            try:
+                _convert(contents, partial, wish, called, {"converted": recipe}, begun)
+                if wish.verify:
+                    compare(contents, open_contents(partial), called, wish.depth_range)
+            except DataError:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+            (partial / MARK).unlink(missing_ok=True)
             if target.exists():
                 target.rmdir()
             partial.rename(target)
-    except DataError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     except Interrupted as stop:
         raise Interrupted(f"{stop}: what is made so far is kept; the same command goes on with it", stop.exit_code) from None
     except OSError as error:
@@ -118,7 +121,12 @@ def _tell(contents: Contents, target: Path, called: Target) -> None:
 def _begun(partial: Path, recipe: dict[str, Any]) -> int:
     """How many episodes an earlier conversion of the same has made. What cannot be gone on with is removed if it is ours."""
     if not (partial / layout.INFO).is_file():
-        shutil.rmtree(partial, ignore_errors=True)  # killed before its first episode was committed
+        if (partial / MARK).is_file():  # killed before its first episode was committed
+            shutil.rmtree(partial)
+        if partial.exists() and (not partial.is_dir() or any(partial.iterdir())):
+            raise UsageError(f"{partial} is there and of no conversion, which would be made in it: remove or rename it")
+        partial.mkdir(exist_ok=True)
+        (partial / MARK).touch()
         return 0
     info = read_info(partial)
     if info.get(layout.OURS, {}).get("converted") != recipe:

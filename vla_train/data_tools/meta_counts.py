@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_files import partial_of, settle
+from vla_train.data.lerobot_files import begin, settle
 from vla_train.data.lerobot_info import read_info, unfinished
 from vla_train.data.lerobot_meta import write_json, write_table
 from vla_train.data.parquet_tables import ParquetTables
@@ -101,5 +101,6 @@ def _mend_lengths(folder: Path, info: Mapping[str, Any], lengths: np.ndarray) ->
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:
     """A file of JSON lines, all of it or what was there before."""
-    partial_of(path).write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    with begin(path) as file:
+        file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode())
     settle(path)

@@ -19,9 +19,8 @@ import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
 
-from vla_train import errors
 from vla_train.envs.contract import Environment, Goal
-from vla_train.errors import VlaTrainError, WorldError
+from vla_train.errors import VlaTrainError, WorldError, nearest
 from vla_train.spec import Spec
 from vla_train.types import RawObservation
 
@@ -160,7 +159,7 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context = _context()
+        context = process_context("vla_train.envs.vector")
         self._connection, theirs = context.Pipe()
         arguments = (theirs, self._make, self.last - self.first)
         self.process = context.Process(target=_serve, args=arguments, daemon=True, name=f"rows {self.first} to {self.last - 1}")
@@ -189,14 +188,15 @@ class _Worker:
         try:
             if not self._connection.poll(max(0.0, deadline - time.monotonic())):
                 self._replace(f"did not {what} in time (environment.timeout) and was ended")
-            kind, value, rows = self._connection.recv()
+            kind, value = self._connection.recv()
         except (EOFError, OSError):
             self.process.join(5)
             self._replace(f"died when it was to {what} (exit code {self.process.exitcode})")
         if kind == "value":
             return value
-        found = None if rows is None else [row + self.first for row in rows]
-        raise WorldError(value, rows=found) if kind == "WorldError" else getattr(errors, kind)(value)
+        if isinstance(value, WorldError) and value.rows is not None:
+            value.rows = [row + self.first for row in value.rows]
+        raise value
 
     def _replace(self, reason: str) -> None:
         rows = list(range(self.first, self.last))
@@ -212,12 +212,13 @@ class _Worker:
 
 
 @functools.cache
-def _context() -> Any:
-    """A fork of ours would share OpenGL and threads with us; a server that has only done the imports forks workers quickly."""
+def process_context(preload: str) -> Any:
+    """How workers are started. A fork of ours would share OpenGL and threads with us; a server that has only imported the module
+    ``preload`` forks them quickly."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["vla_train.envs.vector"])
+    context.set_forkserver_preload([preload])
     return context
 
 
@@ -228,7 +229,8 @@ def _close(workers: Sequence[_Worker]) -> None:
 
 def _serve(connection: Connection, make: Callable[..., Environment], num_envs: int) -> None:
     """The worker's side: make the rows, then answer questions until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    for number in (signal.SIGINT, signal.SIGTERM):  # they go to the whole group, and are the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     environment = _try(connection, lambda: make(num_envs), lambda made: _facts(made))
     while environment is not None:
         try:
@@ -242,12 +244,12 @@ def _try(connection: Connection, act: Callable[[], Any], show: Callable[[Any], A
     """Do something and send what is to be shown of it, or why it failed."""
     try:
         found = act()
-        connection.send(("value", show(found), None))
+        connection.send(("value", show(found)))
         return found
     except VlaTrainError as error:
-        connection.send((type(error).__name__, str(error), getattr(error, "rows", None)))
+        connection.send(("error", nearest(error)))
     except Exception as error:
-        connection.send(("WorldError", f"{type(error).__name__}: {error}", None))
+        connection.send(("error", WorldError(f"{type(error).__name__}: {error}")))
     return None
 
 

@@ -77,6 +77,8 @@ class FilmConvStem(nn.Module):
             self.enter = Halvings(image.channels, width, halvings)
             self.grid = (image.height >> halvings, image.width >> halvings)
         self.blocks = nn.ModuleList(FilmConv(width, sentence) for _ in range(blocks))
+        # pictures come with their channels last; weights in that order spare the CPU a copy at every convolution, a sixth of an update
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Num[Tensor, "n c y x"], sentence: Float[Tensor, "n s"]) -> Float[Tensor, "n d _y _x"]:
         features = self.enter(image)

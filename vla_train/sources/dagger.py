@@ -13,7 +13,7 @@ import numpy as np
 from vla_train.data.augmentation.batch import Change
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
-from vla_train.errors import UsageError
+from vla_train.errors import CheckpointError, UsageError
 from vla_train.sources.dataset import DatasetSource
 from vla_train.spec import StateDict
 from vla_train.types import Demonstration, Struct
@@ -54,7 +54,6 @@ class DaggerSource:
         expert: float,
         seed: int,
         indices: Sequence[np.ndarray],
-        weights: Sequence[float] | None = None,
         batch_type: type[Struct] = Demonstration,
         augmentation: Change | None = None,
         **keys: Any,
@@ -103,17 +102,21 @@ class DaggerSource:
         return {}
 
     def state_dict(self) -> StateDict:
-        return {"batches": self._batches, "round": self.round, "source": self._source.state_dict()}
+        played = [part.fingerprint for part in list(self._parts.values())[1:]]
+        return {"batches": self._batches, "rounds": played, "source": self._source.state_dict()}
 
     def load_state_dict(self, state: StateDict) -> None:
-        for name in ("batches", "round"):
-            if type(state[name]) is not int or state[name] < 0:
-                raise ValueError(f"source.{name} is {state[name]!r}")
-        if state["round"] > self._rounds:
-            raise ValueError(f"the source has played {state['round']} rounds of {self._rounds}")
-        while self.round < state["round"]:
-            number = self.round + 1
+        if type(state["batches"]) is not int or state["batches"] < 0:
+            raise ValueError(f"source.batches is {state['batches']!r}")
+        if len(state["rounds"]) > self._rounds:
+            raise ValueError(f"the source has played {len(state['rounds'])} rounds of {self._rounds}")
+        for number, fingerprint in enumerate(state["rounds"][self.round :], self.round + 1):
             self._grow(lambda rounds: rounds.played(number))  # noqa: B023  # called at once
+            if self._parts[f"round {number}"].fingerprint != fingerprint:
+                raise CheckpointError(
+                    f"round {number} of this run was played anew since, by another policy (a resume from an earlier checkpoint "
+                    "does that): go on from that one"
+                )
         self._batches = state["batches"]
         self._source.load_state_dict(state["source"])
 

@@ -2,6 +2,7 @@
 
 import functools
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +11,7 @@ import numpy as np
 
 from vla_train.data.augmentation.batch import Change
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.errors import DataError
+from vla_train.errors import DataError, Notice
 from vla_train.seeds import counter_bits
 from vla_train.sources.balance import balanced
 from vla_train.sources.order import Order
@@ -60,7 +61,13 @@ class DatasetSource:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
         self._dataset, self._discount = dataset, discount
         if rare:
+            whole = len(indices)
             indices, weights = balanced(indices, weights, dataset.actions, rare)
+            if len(indices) == whole:
+                told = (
+                    f"source.rare={rare:g} changes nothing: no number of the actions rests in most of the frames and moves in few"
+                )
+                warnings.warn(told, Notice, stacklevel=2)
         shards = [] if shuffle is None else [dataset.episode_of[frames] for frames in indices]
         self._order = Order(indices, weights, seed, shards=shards, buffer=shuffle, process=process)
         self._seed, self._augmentation = seed, augmentation
