@@ -98,8 +98,8 @@ def name(request) -> str:
 
 def test_loss_falls_on_a_fixed_batch(name):
     paradigm, batch = make_paradigm(name), make_batch(name)
-    rewarded = isinstance(batch, Rollout)  # then there are several steps in an update, and only the values have a fixed aim
-    key, number = ("value_loss", 15) if rewarded else ("loss", 60)
+    key = "value_loss" if isinstance(batch, Rollout) else "loss"  # of what is rewarded only the values have a fixed aim
+    number = 60 // configuration.load_choice("paradigm", name).get("minibatches", 1)  # updates, of so many steps each
     losses = [float(paradigm.update(batch)[key]) for _ in range(number)]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 
