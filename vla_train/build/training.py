@@ -91,9 +91,8 @@ def _train(
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, learner.processor, settings, progress)
-    sources_of(learner, paradigm, settings.device, Path())(
-        stage
-    ).close()  # what does not fit is told before there is a run folder
+    sources = functools.partial(sources_of, learner, paradigm, settings.device)
+    sources(Path())(stage).close()  # what does not fit is told before there is a run folder
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():
         if penalty := continual.penalty(optimizer.parameters):
@@ -101,7 +100,6 @@ def _train(
 
     run = _open_run(config, saved, stack)
     opened(run)
-    sources = sources_of(learner, paradigm, settings.device, run)
     console.message(f"run folder: {run}")
     if not limits.reproducible:
         console.message("note: minutes ends this run, so it is not reproducible: set steps for a run that is")
@@ -115,7 +113,7 @@ def _train(
         run=run,
         paradigm=paradigm,
         average=Average(policy, config["optimizer"]["ema"]),
-        sources=rounds.with_rounds(sources, config, policy, learner.dataset, run, console.message),
+        sources=rounds.with_rounds(sources(run), config, policy, learner.dataset, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,

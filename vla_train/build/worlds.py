@@ -56,7 +56,14 @@ def collects(config: Config) -> bool:
             f"paradigm={paradigm} learns from {needed.__name__}, but source={name} yields {given.__name__}: leave out source=, "
             "the paradigm brings one that fits"
         )
-    return bool(getattr(source, "collects", False))
+    collects = bool(getattr(source, "collects", False))
+    if not collects and config["reward"]["_target_"] is not None:
+        reward, name = config["choices"]["reward"], config["choices"]["source"]
+        raise UsageError(
+            f"reward={reward} is for what a policy does itself, and source={name} plays nothing: leave out reward=, or choose a "
+            "paradigm that learns by trying (ppo)"
+        )
+    return collects
 
 
 def open_worlds(config: Config, stages: Sequence[Stage]) -> Worlds:
@@ -102,6 +109,12 @@ def played(
                 f"source={config['choices']['source']} plays one stage at a time, not {', '.join(others)} besides: set "
                 "curriculum.rehearsal=0, or choose a curriculum that trains one stage after the other"
             )
+        length, longest = config["source"].get("steps"), processor.spec.horizon
+        if getattr(paradigm, "needs_whole_episodes", False) and length is not None and length < longest:
+            raise UsageError(
+                f"source.steps={length} is shorter than the longest episode ({longest} steps), whose return would not be known: "
+                f"set source.steps={longest} or more, or paradigm.baseline=value, which says what is still to come"
+            )
         offered = {
             "make_environment": _maker(config, stage),
             "processor": processor,
@@ -122,4 +135,7 @@ def _maker(config: Config, stage: Stage) -> Callable[[int], Environment]:
         name = config["choices"]["source"]
         raise UsageError(f"source={name} plays in the run's environment, and there is none (environment=none): name one")
     held_out = {"split": "train"} if "split" in config["environment"] else {}  # what is held out is never played
-    return lambda num_envs: maker(num_envs, **held_out)
+    if config["reward"]["_target_"] is None:
+        return lambda num_envs: maker(num_envs, **held_out)
+    reward = make(config["reward"], "reward")
+    return lambda num_envs: reward(maker(num_envs, **held_out))

@@ -10,13 +10,13 @@ from jaxtyping import Float, Num
 from torch import Tensor, nn
 from torch.distributions import Distribution, kl_divergence
 
-from vla_train.errors import UsageError
 from vla_train.models.policy import Policy
 from vla_train.paradigms.advantages import generalized_advantages
 from vla_train.paradigms.base import MakeOptimizer, Paradigm, average
+from vla_train.paradigms.on_policy import ValueNetwork, need_probabilities, values_after
 from vla_train.rollouts import evaluating
 from vla_train.spec import Metrics
-from vla_train.types import Features, Observation, Rollout, Struct
+from vla_train.types import Observation, Rollout, Struct
 
 LARGEST = 20.0  # logarithm of a ratio of probabilities: beyond, its exponential would soon be infinite
 EVALUATED = 4096  # observations at once, where values and probabilities are computed before learning
@@ -32,23 +32,6 @@ class Samples(Struct):
     value: Float[Tensor, "b"]
     advantage: Float[Tensor, "b"]
     target: Float[Tensor, "b"]  # of the value
-
-
-class ValueNetwork(nn.Module):
-    """How much reward is still to come: one number for each observation. ``encoder`` None: it reads the policy's features."""
-
-    def __init__(self, encoder: nn.Module | None, feature_size: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.layer = nn.Linear(feature_size, 1)
-        nn.init.orthogonal_(self.layer.weight)
-        nn.init.zeros_(self.layer.bias)
-
-    def forward(self, policy: Policy, observation: Observation, features: Features) -> Float[Tensor, "*b"]:
-        if self.encoder is not None:
-            state = policy.normalizer.state(observation.state, observation.domain)
-            features = self.encoder(replace(observation, state=state))
-        return self.layer(features.fused).float().squeeze(-1)  # type: ignore[no-any-return]
 
 
 class PPO(Paradigm[Rollout]):
@@ -81,11 +64,7 @@ class PPO(Paradigm[Rollout]):
         freeze_encoder: bool,
     ) -> None:
         super().__init__(policy)
-        if not policy.has_distribution:
-            raise UsageError(
-                f"paradigm=ppo weighs actions by their probability, which {type(policy.head).__name__} does not give: train with "
-                "head=gaussian_constant, gaussian or categorical (a checkpoint under init= brings its own head)"
-            )
+        need_probabilities(policy, "ppo")
         self._gamma, self._gae_lambda = gamma, gae_lambda
         self._epochs, self._minibatches = epochs, minibatches
         self._clip, self._value_clip, self._target_kl = clip, value_clip, target_kl
@@ -126,9 +105,7 @@ class PPO(Paradigm[Rollout]):
                 likelihoods.append(distribution.log_prob(action[start : start + EVALUATED]))
             final = [self._judge(batch.final)[1]] if len(batch.final) else []
         value = torch.cat(values).view(steps, rows)
-        after = torch.cat([value[1:], torch.zeros_like(value[:1])])
-        if final:
-            after = torch.where(batch.final_index >= 0, final[0][batch.final_index.clamp(min=0)], after)
+        after = values_after(batch, value, torch.cat(final) if final else value.new_zeros(0))
         settings = {"gamma": self._gamma, "gae_lambda": self._gae_lambda}
         advantage = generalized_advantages(batch.reward, value, after, batch.terminated, batch.truncated, **settings)
         return Samples(

@@ -13,7 +13,7 @@ from vla_train.seeds import RANGES, counter_integers
 from vla_train.sources.tally import Tally
 from vla_train.sources.view import View
 from vla_train.spec import StateDict
-from vla_train.types import Observation, RawObservation
+from vla_train.types import Observation
 
 MOST_CRASHES = 10  # without a single step between them
 
@@ -92,33 +92,21 @@ class Player:
         if not np.isfinite(action).all():
             raise NumericError("the policy's action is not finite: go on from an earlier checkpoint with a lower optimizer.lr")
         try:
-            raw, reward, terminated, truncated, _ = self._world.step(action[:, 0])
+            raw, reward, terminated, truncated, info = self._world.step(action[:, 0])
         except WorldError as error:
             self._crash(error, recorder)
             return
         self._crashes = 0
         self._check(reward)
-        self._take(recorder, action, raw, reward, terminated, truncated & ~terminated)
-
-    def _take(
-        self,
-        recorder: Recorder,
-        action: np.ndarray,
-        raw: RawObservation,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-    ) -> None:
+        truncated = truncated & ~terminated
         recorder.add(self.seen, action, reward, terminated, truncated)
         self._now = self._view.see(raw)
         ended = terminated | truncated
-        if not ended.any():
-            self._tally.add(reward, ended, None)
-            return
-        recorder.after(self._now)
-        judged = "success" not in self._world.not_applicable
-        self._tally.add(reward, ended, self._world.success if judged else None)
-        self._begin(ended, recorder)
+        judged = ended.any() and "success" not in self._world.not_applicable
+        self._tally.add(reward, ended, self._world.success if judged else None, info.get("reward_terms", {}))
+        if ended.any():
+            recorder.after(self._now)
+            self._begin(ended, recorder)
 
     def _check(self, reward: np.ndarray) -> None:
         if not np.isfinite(reward).all():

@@ -1,5 +1,7 @@
 """Return, length and success of the episodes that are played while a policy learns."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from vla_train.spec import StateDict
@@ -13,30 +15,42 @@ class Tally:
     def __init__(self, num_envs: int) -> None:
         self.length = np.zeros(num_envs, np.int64)  # steps of the episodes under way
         self._return = np.zeros(num_envs)
+        self._terms: dict[str, np.ndarray] = {}  # the parts of the return, by the terms of the reward, if it has any
         self._sums = dict.fromkeys(_SUMS, 0.0)
         self.crashes = 0
 
     def begin(self, mask: np.ndarray) -> None:
         """New episodes in these rows."""
         self.length[mask], self._return[mask] = 0, 0.0
+        for part in self._terms.values():
+            part[mask] = 0.0
 
-    def add(self, reward: np.ndarray, ended: np.ndarray, success: np.ndarray | None) -> None:
-        """A step of all rows, [n] each. ``success`` None: it does not apply, or no row has ended."""
+    def add(
+        self, reward: np.ndarray, ended: np.ndarray, success: np.ndarray | None, terms: Mapping[str, np.ndarray] | None = None
+    ) -> None:
+        """A step of all rows, [n] each. ``success`` None: it does not apply, or no row has ended. ``terms``: what the reward is
+        the sum of."""
         self.length += 1
         self._return += reward
-        self._sums["episodes"] += float(ended.sum())
-        self._sums["return"] += float(self._return[ended].sum())
-        self._sums["length"] += float(self.length[ended].sum())
+        for name, value in (terms or {}).items():
+            self._terms[name] = self._terms.get(name, 0.0) + value
+            self._add(f"return_{name}", self._terms[name][ended])
+        self._add("episodes", ended)
+        self._add("return", self._return[ended])
+        self._add("length", self.length[ended])
         if success is not None:
-            self._sums["success"] += float(success[ended].sum())
-            self._sums["judged"] += float(ended.sum())
+            self._add("success", success[ended])
+            self._add("judged", ended)
+
+    def _add(self, name: str, values: np.ndarray) -> None:
+        self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
 
     def take(self) -> dict[str, float]:
         """Means over the episodes that ended since this was last called. Crashes are named only where there were some."""
         sums, count = self._sums, self._sums["episodes"]
         found = {"episodes": count} | ({"crashes": float(self.crashes)} if self.crashes else {})
         if count:
-            found |= {"return": sums["return"] / count, "length": sums["length"] / count}
+            found |= {name: total / count for name, total in sums.items() if name.startswith(("return", "length"))}
         if sums["judged"]:
             found["success"] = sums["success"] / sums["judged"]
         self._sums, self.crashes = dict.fromkeys(_SUMS, 0.0), 0
@@ -44,15 +58,15 @@ class Tally:
 
     def state_dict(self) -> StateDict:
         rows = {"length": self.length.copy(), "return": self._return.copy()}
-        return {**rows, "sums": dict(self._sums), "crashes": self.crashes}
+        terms = {name: part.copy() for name, part in self._terms.items()}
+        return {**rows, "terms": terms, "sums": dict(self._sums), "crashes": self.crashes}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Raises ``ValueError`` for the state of another number of rows."""
-        if (
-            state["length"].shape != self.length.shape
-            or state["return"].shape != self.length.shape
-            or set(state["sums"]) != {*_SUMS}
-        ):
+        terms, expected = state.get("terms", {}), {*_SUMS}
+        if any(
+            array.shape != self.length.shape for array in (state["length"], state["return"], *terms.values())
+        ) or not expected <= set(state["sums"]) <= expected | {f"return_{name}" for name in terms}:
             raise ValueError("the tally of episodes is not one of so many rows")
-        self.length, self._return = state["length"], state["return"]
+        self.length, self._return, self._terms = state["length"], state["return"], dict(terms)
         self._sums, self.crashes = dict(state["sums"]), state["crashes"]

@@ -7,9 +7,7 @@ from torch import Tensor, nn
 from vla_train.models.heads.common import masked_mean, mlp
 from vla_train.spec import ActionSpec
 
-MARGIN = (
-    0.8  # by which a demonstrated action is to be worth more than any other (as in Hester et al. 2018)
-)
+MARGIN = 0.8  # by which a demonstrated action is to be worth more than any other (as in Hester et al. 2018)
 
 
 class ActionValuesHead(nn.Module):
