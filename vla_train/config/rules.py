@@ -130,6 +130,8 @@ RULES: dict[str, str] = {
     "paradigm.value_warmup": "int >= 0",
     **{f"reward.{name}": "float" for name in ("completion", "progress", "language")},
     "reward.action": "float >= 0",
+    **{f"safety.{name}": "null | dict of list of 2 float" for name in ("action", "state")},
+    **{f"safety.{name}": "float >= 0" for name in ("penalty", "effort")},
     "reward.discount": "float >= 0 <= 1",
     "reward.scorer": "sentence_encoder | overlap",
     "reward.encoder": "null | str",
