@@ -237,6 +237,7 @@ RULES: dict[str, str] = {
     "model.layers": "int >= 1",
     "model.activation": "tanh | relu",
     "model.blocks": "int >= 1",
+    "model.fusion": "null | int >= 1",
     "model.queries": "int >= 1",
     "model.words": "int >= 0",
     "model.num_heads": "int >= 1",
