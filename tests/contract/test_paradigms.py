@@ -14,7 +14,7 @@ from vla_train.models.normalizer import Normalizer
 from vla_train.models.policy import Policy
 from vla_train.optim import Optimizer, Progress
 from vla_train.spec import ActionSpec, ImageSpec, Spec
-from vla_train.types import Demonstration, Observation, Rollout
+from vla_train.types import Demonstration, Observation, Rollout, Transition
 
 PARADIGMS = folders.choices("paradigm")  # those of installed plug-ins too
 SPEC = Spec(
@@ -24,6 +24,15 @@ SPEC = Spec(
     history=1,
     chunk=2,
 )
+DISCRETE = replace(SPEC, action=ActionSpec("discrete", 1, choices=3))
+FALLS = {"sac": "critic_loss"}  # what has a fixed aim on a fixed batch, where that is neither the loss nor that of values
+
+
+def spec_of(name: str) -> Spec:
+    """What the paradigm's first head fits."""
+    node = configuration.load_choice("paradigm", name)
+    head = configuration.resolve_target(configuration.load_choice("head", node["heads"][0])["_target_"], "head")
+    return replace(SPEC if head.fits(SPEC.action) else DISCRETE, chunk=node.get("chunk", SPEC.chunk))
 
 
 def make_encoder():
@@ -34,23 +43,23 @@ def make_encoder():
     return target(spec=SPEC, image_specs=dict(SPEC.images), vocabulary_size=300, max_tokens=8, **encoder | {"width": 16})
 
 
-def make_policy(head: str, chunk: int) -> Policy:
+def make_policy(head: str, spec: Spec) -> Policy:
     torch.manual_seed(0)
     node = configuration.load_choice("head", head)
     target, encoder = configuration.resolve_target(node.pop("_target_"), "head"), make_encoder()
-    made = target(encoder.feature_size, SPEC.action, chunk, **node | ({"hidden": 32} if "hidden" in node else {}))
-    return Policy(encoder, made, Normalizer(3, SPEC.action), replace(SPEC, chunk=chunk))
+    made = target(encoder.feature_size, spec.action, spec.chunk, **node | ({"hidden": 32} if "hidden" in node else {}))
+    return Policy(encoder, made, Normalizer(3, spec.action), spec)
 
 
 def make_paradigm(name: str, progress: Progress | None = None):
     node = configuration.load_choice("paradigm", name)
     target = configuration.resolve_target(node["_target_"], "paradigm")
     parameters = {key: value for key, value in node.items() if key not in ("_target_", "heads", "steps", "chunk")}
-    policy = make_policy(node["heads"][0], node.get("chunk", SPEC.chunk))
+    policy = make_policy(node["heads"][0], spec_of(name))
     if "epochs" in parameters:
         parameters["epochs"] = 1  # a few gradient steps for each update are enough here
-    if "make_encoder" in inspect.signature(target).parameters:
-        parameters["make_encoder"] = make_encoder
+    offered = {"make_encoder": make_encoder, "progress": progress or Progress()}
+    parameters |= {name: value for name, value in offered.items() if name in inspect.signature(target).parameters}
 
     def make_optimizer(parameters):
         return Optimizer(parameters, lr=1e-3, progress=progress or Progress())
@@ -61,8 +70,11 @@ def make_paradigm(name: str, progress: Progress | None = None):
 def make_batch(name: str, seed: int = 0) -> Demonstration | Rollout:
     """Of what the paradigm learns from."""
     node = configuration.load_choice("paradigm", name)
-    if configuration.resolve_target(node["_target_"], "paradigm").batch_type is not Rollout:
+    batch_type = configuration.resolve_target(node["_target_"], "paradigm").batch_type
+    if batch_type is Demonstration:
         return make_demonstrations(seed=seed)
+    if batch_type is Transition:
+        return make_transitions(spec_of(name), seed=seed)
     found = make_demonstrations(size=10, seed=seed)
     seen = found.observation[:8].map(lambda tensor: tensor.unflatten(0, (4, 2)))
     last = torch.arange(4)[:, None].expand(4, 2) == 3
@@ -73,6 +85,24 @@ def make_batch(name: str, seed: int = 0) -> Demonstration | Rollout:
     final = found.observation[8:]
     return Rollout(
         observation=seen, action=action, reward=reward, terminated=last, truncated=index >= 0, final=final, final_index=index
+    )
+
+
+def make_transitions(spec: Spec, size: int = 8, seed: int = 0) -> Transition:
+    found, generator = make_demonstrations(size=2 * size, seed=seed), torch.Generator().manual_seed(seed)
+    action = found.action[:size, : spec.chunk]
+    if spec.action.kind == "discrete":
+        action = torch.randint(spec.action.choices, (size, spec.chunk, 1), generator=generator)
+    ends = torch.arange(size) % 4
+    return Transition(
+        observation=found.observation[:size],
+        action=action,
+        valid=torch.ones(action.shape, dtype=torch.bool),
+        reward=torch.rand(size, generator=generator) * 10,
+        discount=torch.full((size,), 0.9),
+        next_observation=found.observation[size:],
+        terminated=ends == 0,
+        truncated=ends == 1,
     )
 
 
@@ -98,7 +128,7 @@ def name(request) -> str:
 
 def test_loss_falls_on_a_fixed_batch(name):
     paradigm, batch = make_paradigm(name), make_batch(name)
-    key = "value_loss" if isinstance(batch, Rollout) else "loss"  # of what is rewarded only the values have a fixed aim
+    key = FALLS.get(name, "value_loss" if isinstance(batch, Rollout) else "loss")
     number = 60 // configuration.load_choice("paradigm", name).get("minibatches", 1)  # updates, of so many steps each
     losses = [float(paradigm.update(batch)[key]) for _ in range(number)]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
@@ -145,7 +175,7 @@ def test_same_seed_same_run(name):
 
 def test_invalid_entries_do_not_teach(name):
     batch = make_batch(name)
-    if not isinstance(batch, Demonstration):
+    if isinstance(batch, Rollout | Transition):
         pytest.skip("what a policy did itself is all valid")
     valid = batch.valid.clone()
     valid[:, 1] = False

@@ -9,7 +9,8 @@ from vla_train.checkpoint.nested import decode, encode
 from vla_train.errors import Notice, NumericError, WorldError
 from vla_train.processor import Processor, train_tokenizer
 from vla_train.seeds import RANGES
-from vla_train.sources.rollout import MOST_CRASHES, RolloutSource
+from vla_train.sources.player import MOST_CRASHES
+from vla_train.sources.rollout import RolloutSource
 
 ROWS, STEPS = 3, 4
 
@@ -77,13 +78,13 @@ def test_every_episode_has_the_next_training_seed():
     played = source.made[0].played
     assert played == list(range(played[0], played[0] + len(played)))
     assert all(seed in RANGES["train"] for seed in played)
-    assert make_source(seed=1)._first_seed != source._first_seed
+    assert make_source(seed=1).player._first_seed != source.player._first_seed
     assert source.env_steps == 5 * STEPS * ROWS
 
 
 def test_seeds_that_run_out_begin_again():
     source = make_source()
-    source._first_seed = len(RANGES["train"]) - 2
+    source.player._first_seed = len(RANGES["train"]) - 2
     next(source)
     assert source.made[0].played[:3] == [len(RANGES["train"]) - 2, len(RANGES["train"]) - 1, 0]
 
@@ -161,7 +162,7 @@ def test_an_action_that_is_no_number_is_told():
 
 def test_figures_are_means_over_the_episodes_that_ended():
     source = make_source()
-    source._first_seed = 0  # seeds 0, 1, 2
+    source.player._first_seed = 0  # seeds 0, 1, 2
     next(source)
     # Rows 0 and 2 (even seeds) end after 3 steps with 1 + 2 + 3 = 6 and succeed. Row 1 plays seed 1 (2 steps, 1 + 2 = 3, no
     # success) and, as row 1 ended first, seed 3 for its steps 3 and 4: another 3.

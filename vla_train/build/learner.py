@@ -125,10 +125,10 @@ def _check_unchanged(config: Config, saved: checkpoint.Checkpoint, fingerprint: 
         )
 
 
-def sources_of(learner: Learner, paradigm: Paradigm[Any], device: torch.device) -> Callable[[Stage], Any]:
-    """Makes the source of any stage."""
+def sources_of(learner: Learner, paradigm: Paradigm[Any], device: torch.device, run: Path) -> Callable[[Stage], Any]:
+    """Makes the source of any stage, for a run in this folder."""
     if learner.dataset is None:
-        return worlds.played(learner.config, learner.processor, paradigm, device)
+        return worlds.played(learner.config, learner.processor, paradigm, device, run)
     return make_sources(learner.config, learner.dataset, paradigm.batch_type, learner.augmentation)
 
 

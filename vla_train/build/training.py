@@ -91,8 +91,8 @@ def _train(
 
     limits, progress = make_limits(config), Progress()
     paradigm = make_paradigm(config, policy, learner.processor, settings, progress)
-    sources = sources_of(learner, paradigm, settings.device)
-    sources(stage).close()  # what does not fit is told before there is a run folder
+    sources = functools.partial(sources_of, learner, paradigm, settings.device)
+    sources(Path())(stage).close()  # what does not fit is told before there is a run folder
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():
         if penalty := continual.penalty(optimizer.parameters):
@@ -113,7 +113,7 @@ def _train(
         run=run,
         paradigm=paradigm,
         average=Average(policy, config["optimizer"]["ema"]),
-        sources=rounds.with_rounds(sources, config, policy, learner.dataset, run, console.message),
+        sources=rounds.with_rounds(sources(run), config, policy, learner.dataset, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,

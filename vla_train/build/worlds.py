@@ -1,8 +1,10 @@
 """Runs that learn in their environment: nothing is recorded before, and no demonstrations are made or opened."""
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,8 +93,10 @@ def open_worlds(config: Config, stages: Sequence[Stage]) -> Worlds:
     return Worlds(common_spec(specs), tasks, heard, fingerprint(settings))
 
 
-def played(config: Config, processor: Processor, paradigm: Paradigm[Any], device: torch.device) -> Callable[[Stage], Any]:
-    """Makes the source of any stage, in which the paradigm explores."""
+def played(
+    config: Config, processor: Processor, paradigm: Paradigm[Any], device: torch.device, run: Path
+) -> Callable[[Stage], Any]:
+    """Makes the source of any stage, in which the paradigm explores. What it remembers is saved in ``run``."""
 
     def explore(observation: Observation) -> np.ndarray:
         with evaluating(paradigm.policy):
@@ -111,8 +115,16 @@ def played(config: Config, processor: Processor, paradigm: Paradigm[Any], device
                 f"source.steps={length} is shorter than the longest episode ({longest} steps), whose return would not be known: "
                 f"set source.steps={longest} or more, or paradigm.baseline=value, which says what is still to come"
             )
-        maker, seed = _maker(config, stage), config["seed"]
-        return make(config["source"], "source", make_environment=maker, processor=processor, explore=explore, seed=seed)
+        offered = {
+            "make_environment": _maker(config, stage),
+            "processor": processor,
+            "explore": explore,
+            "seed": config["seed"],
+            "folder": run / "replay" / stage.name,
+            "keep": config["checkpoint"]["keep"],
+        }
+        asked = inspect.signature(configuration.resolve_target(config["source"]["_target_"], "source")).parameters
+        return make(config["source"], "source", **{name: value for name, value in offered.items() if name in asked})
 
     return made
 

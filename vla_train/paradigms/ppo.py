@@ -12,7 +12,7 @@ from torch.distributions import Distribution, kl_divergence
 
 from vla_train.models.policy import Policy
 from vla_train.paradigms.advantages import generalized_advantages
-from vla_train.paradigms.base import MakeOptimizer, Paradigm
+from vla_train.paradigms.base import MakeOptimizer, Paradigm, average
 from vla_train.paradigms.on_policy import ValueNetwork, need_probabilities, values_after
 from vla_train.rollouts import evaluating
 from vla_train.spec import Metrics
@@ -86,7 +86,7 @@ class PPO(Paradigm[Rollout]):
             if self._target_kl is not None and float(epochs[-1].get("kl", 0.0)) > self._target_kl:
                 break
         self.updates += 1
-        metrics = _mean(epochs) | {"learning_rate": epochs[-1]["learning_rate"], "epochs": float(len(epochs))}
+        metrics = average(epochs) | {"learning_rate": epochs[-1]["learning_rate"], "epochs": float(len(epochs))}
         unexplained = (samples.target - samples.value).var(correction=0)
         explained = 1.0 - unexplained / samples.target.var(correction=0).clamp(min=1e-8)
         return metrics | {"explained_variance": explained, "value": samples.value.mean()}
@@ -131,7 +131,7 @@ class PPO(Paradigm[Rollout]):
                 spread, mean = torch.std_mean(part.advantage, correction=0)
                 part = replace(part, advantage=(part.advantage - mean) / (spread + 1e-8))
             steps.append(self.optimizers["policy"].step(loss_of, part))
-        return _mean(steps)
+        return average(steps)
 
     def _loss(self, part: Samples) -> tuple[Tensor, Tensor, Metrics]:
         """Equation 9, and the divergence from the reference."""
@@ -169,7 +169,3 @@ class PPO(Paradigm[Rollout]):
             return error
         near = part.value + (value - part.value).clamp(-self._value_clip, self._value_clip)
         return torch.maximum(error, (near - part.target).square())
-
-
-def _mean(rows: list[Metrics]) -> Metrics:
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}

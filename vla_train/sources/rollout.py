@@ -1,35 +1,20 @@
 """Batches of fresh experience: the present policy plays in the rows of a world, and each batch is learned from once."""
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from vla_train.envs.contract import Environment
-from vla_train.errors import Notice, NumericError, WorldError
 from vla_train.processor import Processor
-from vla_train.seeds import RANGES, counter_integers
+from vla_train.sources.player import Player
 from vla_train.sources.steps import Steps
-from vla_train.sources.tally import Tally
-from vla_train.sources.view import View
 from vla_train.spec import StateDict
-from vla_train.types import Observation, RawObservation, Rollout
-
-MOST_CRASHES = 10  # without a single step between them
+from vla_train.types import Observation, Rollout
 
 
 class RolloutSource:
-    """Endless ``Rollout`` batches of ``steps`` steps in ``num_envs`` rows; episodes go on from one batch to the next.
-
-    Every episode has a training seed of its own; they are counted up from a place that follows from ``seed``. Where the
-    environment raises ``WorldError``, nobody knows what state its rows are in: their episodes are cut after the last step that
-    was whole, as if they had been truncated there, and all rows begin others.
-
-    Args:
-        make_environment: called with ``num_envs`` when the first batch is asked for.
-        explore: the policy's actions for n observations, [n, h, a]; the first of each chunk is executed.
-    """
+    """Endless ``Rollout`` batches of ``steps`` steps in ``num_envs`` rows; episodes go on from one batch to the next. The other
+    arguments are those of ``Player``."""
 
     collects = True
     batch_type = Rollout
@@ -44,162 +29,38 @@ class RolloutSource:
         explore: Callable[[Observation], np.ndarray],
         seed: int,
     ) -> None:
-        self._num_envs, self._num_steps = num_envs, steps
-        self._make, self._explore = make_environment, explore
-        self._environment: Environment | None = None
-        self._view, self._tally = View(processor, num_envs), Tally(num_envs)
-        self._first_seed = int(counter_integers(np.array([seed]), 0, 1, len(RANGES["train"]))[0, 0])
-        self._begun = 0  # episodes, each with the next seed
-        self._seeds = np.zeros(num_envs, np.int64)  # of the episodes under way
-        self._crashes = 0  # since the last whole step
-        self._now: Observation | None = None  # [n]: what the next actions answer to
-        self._steps = Steps(steps, num_envs)
+        self.player = Player(
+            num_envs=num_envs, make_environment=make_environment, processor=processor, explore=explore, seed=seed
+        )
+        self._num_steps = steps
         self.env_steps = 0
 
     def __iter__(self) -> Iterator[Rollout]:
         return self
 
     def prepare(self) -> None:
-        """Make the environment, and begin an episode in each row."""
-        if self._now is None:
-            self._environment = self._environment or self._make(self._num_envs)
-            self._begin(np.ones(self._num_envs, bool))
+        self.player.prepare()
 
     def __next__(self) -> Rollout:
         self.prepare()
-        self._steps = Steps(self._num_steps, self._num_envs)
-        while not self._steps.full:
-            self._step()
-        self.env_steps += self._num_steps * self._num_envs
-        return self._steps.batch(self._seen)
+        steps = Steps(self._num_steps, self.player.num_envs)
+        while not steps.full:
+            self.player.step(steps)
+        self.env_steps += self._num_steps * self.player.num_envs
+        return steps.batch(self.player.seen)
 
     def figures(self) -> dict[str, float]:
-        """Of the episodes that ended since this was last asked: mean return and length, share of successes, how many."""
-        return self._tally.take()
+        return self.player.figures()
 
     def close(self) -> None:
-        """Leave the world. A source that is used again begins new episodes."""
-        if self._environment is not None:
-            self._environment.close()
-        self._environment = self._now = None
+        self.player.close()
 
     def state_dict(self) -> StateDict:
-        state = {"begun": self._begun, "env_steps": self.env_steps, "tally": self._tally.state_dict(), "rows": None}
-        environment = self._environment
-        if environment is None or self._now is None or "scene" in environment.not_applicable:
-            return state
-        rows = {"scenes": environment.get_scenes(), "seeds": self._seeds.copy(), "view": self._view.state_dict()}
-        return state | {"rows": rows}
+        return {**self.player.state_dict(), "env_steps": self.env_steps}
 
     def load_state_dict(self, state: StateDict) -> None:
-        """Raises ``ValueError`` or ``LookupError`` for what no source of so many rows has given. Episodes that do not come back
-        as they were are told of in a Notice."""
-        for name in ("begun", "env_steps"):
-            if type(state[name]) is not int or state[name] < 0:
-                raise ValueError(f"source.{name} is {state[name]!r}")
-        self._begun, self.env_steps = state["begun"], state["env_steps"]
-        self._tally.load_state_dict(state["tally"])
-        self._environment = self._environment or self._make(self._num_envs)
-        rows = state["rows"]
-        if rows is None:
-            if self._begun:
-                self._say("the environment cannot be put into the middle of an episode", self._num_envs)
-            self._begin(np.ones(self._num_envs, bool))
-            return
-        if len(rows["scenes"]) != self._num_envs or rows["seeds"].shape != (self._num_envs,):
-            raise ValueError(f"the source had {len(rows['scenes'])} rows, and has {self._num_envs}")
-        self._seeds = rows["seeds"]
-        self._view.load_state_dict(rows["view"])
-        self._go_on(self._world, rows["scenes"])
-
-    def _go_on(self, environment: Environment, scenes: list[dict[str, Any]]) -> None:
-        """Put the rows into their scenes. Those that then show something else than before begin new episodes."""
-        try:
-            raw = environment.set_scenes(range(self._num_envs), scenes)
-        except WorldError as error:
-            self._say(f"the environment failed when its episodes were played again ({error})", self._num_envs)
-            self._begin(np.ones(self._num_envs, bool))
-            return
-        self._now = self._view.observation()
-        other = self._view.differs(raw)
-        if other.any():
-            self._say("the environment shows something else after the same actions from the same seed", int(other.sum()))
-            self._begin(other)
-
-    def _say(self, why: str, rows: int) -> None:
-        what = f"{rows} of {self._num_envs} episodes under way begin anew, so the run is not the one that was never stopped"
-        warnings.warn(f"{why}: {what}", Notice, stacklevel=3)
-
-    def _step(self) -> None:
-        action = self._explore(self._seen)
-        if not np.isfinite(action).all():
-            raise NumericError("the policy's action is not finite: go on from an earlier checkpoint with a lower optimizer.lr")
-        try:
-            raw, reward, terminated, truncated, info = self._world.step(action[:, 0])
-        except WorldError as error:
-            self._crash(error)
-            return
-        self._crashes = 0
-        self._check(reward)
-        self._take(action, raw, reward, terminated, truncated, info.get("reward_terms", {}))
-
-    def _take(
-        self,
-        action: np.ndarray,
-        raw: RawObservation,
-        reward: np.ndarray,
-        terminated: np.ndarray,
-        truncated: np.ndarray,
-        terms: Mapping[str, np.ndarray],
-    ) -> None:
-        environment, truncated = self._world, truncated & ~terminated
-        self._steps.add(self._seen, action, reward, terminated, truncated)
-        self._now = self._view.see(raw)
-        self._steps.keep(self._now, truncated)
-        ended = terminated | truncated
-        judged = ended.any() and "success" not in environment.not_applicable
-        self._tally.add(reward, ended, environment.success if judged else None, terms)
-        if ended.any():
-            self._begin(ended)
-
-    def _check(self, reward: np.ndarray) -> None:
-        if not np.isfinite(reward).all():
-            row = int(np.argmin(np.isfinite(reward)))
-            raise WorldError(
-                f"the reward is {reward[row]} in step {self._tally.length[row]} of the episode with seed {self._seeds[row]}: "
-                "mend the environment's reward, nothing can be learned from that",
-                rows=[row],
-            )
-
-    def _begin(self, mask: np.ndarray) -> None:
-        """New episodes in these rows; where a reset fails, in all."""
-        numbers = self._first_seed + self._begun + np.arange(int(mask.sum()))
-        self._begun += len(numbers)
-        self._seeds[mask] = RANGES["train"].start + numbers % len(RANGES["train"])
-        try:
-            raw, _ = self._world.reset(seed=self._seeds, options={"reset_mask": mask})
-        except WorldError as error:
-            self._crash(error)
-            return
-        self._view.reset(mask)
-        self._tally.begin(mask)
-        self._now = self._view.see(raw, mask)
-
-    def _crash(self, error: WorldError) -> None:
-        self._crashes += 1
-        if self._crashes > MOST_CRASHES:
-            raise WorldError(f"the environment failed {self._crashes} times without a step between: {error}", error.rows)
-        self._tally.crashes += 1
-        if self._now is not None:
-            self._steps.cut(self._now)
-        self._begin(np.ones(self._num_envs, bool))
-
-    @property
-    def _world(self) -> Environment:
-        assert self._environment is not None, "prepare makes it"
-        return self._environment
-
-    @property
-    def _seen(self) -> Observation:
-        assert self._now is not None, "prepare begins episodes"
-        return self._now
+        """Raises ``ValueError`` or ``LookupError`` for what no source of so many rows has given."""
+        if type(state["env_steps"]) is not int or state["env_steps"] < 0:
+            raise ValueError(f"source.env_steps is {state['env_steps']!r}")
+        self.env_steps = state["env_steps"]
+        self.player.load_state_dict(state)

@@ -34,8 +34,11 @@ class Steps:
         self._terminated[self._count], self._truncated[self._count] = terminated, truncated
         self._count += 1
 
-    def keep(self, after: Observation, mask: np.ndarray) -> None:
-        """Keep what these rows showed after the last step, for it will not be the next step's observation."""
+    def after(self, observation: Observation) -> None:
+        """What the last step led to: kept of rows that were truncated, for it will not be the next step's observation."""
+        self._keep(observation, self._truncated[self._count - 1])
+
+    def _keep(self, after: Observation, mask: np.ndarray) -> None:
         rows = np.flatnonzero(mask)
         if len(rows):
             self._finals.append(after[torch.from_numpy(rows)])
@@ -48,12 +51,12 @@ class Steps:
             last = self._count - 1
             running = ~(self._terminated[last] | self._truncated[last])
             self._truncated[last] |= running
-            self.keep(now, running)
+            self._keep(now, running)
 
     def batch(self, now: Observation) -> Rollout:
         """All of it; ``now`` [n] is what the rows show at the end."""
         last = self._size - 1
-        self.keep(now, ~(self._terminated[last] | self._truncated[last]))
+        self._keep(now, ~(self._terminated[last] | self._truncated[last]))
         return Rollout(
             observation=Observation.stack(self._observations),
             action=torch.stack(self._actions),
