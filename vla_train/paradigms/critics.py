@@ -1,9 +1,9 @@
 """Networks that say what an action is worth in a state, for paradigms whose actions are continuous."""
 
-import copy
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -22,12 +22,12 @@ class Critics(nn.Module):
     """
 
     def __init__(
-        self, make_encoder: Callable[[], nn.Module], action_size: int, *, hidden: int, number: int = 2, shared: bool = False
+        self, make_encoder: Callable[[], Any], action_size: int, *, hidden: int, number: int = 2, shared: bool = False
     ) -> None:
         super().__init__()
-        self.encoders = nn.ModuleList(make_encoder() for _ in range(1 if shared else number))
-        self.number = number
-        sizes = (self.encoders[0].feature_size + action_size, hidden, 1)
+        encoders = [make_encoder() for _ in range(1 if shared else number)]
+        self.encoders, self.number = nn.ModuleList(encoders), number
+        sizes = (encoders[0].feature_size + action_size, hidden, 1)
         self.layers = nn.ModuleList(_Layers(number, *pair) for pair in itertools.pairwise(sizes))
 
     def encode(self, policy: Policy, observation: Observation) -> Float[Tensor, "q *b f"]:
@@ -58,18 +58,3 @@ class _Layers(nn.Module):
 
     def forward(self, inputs: Float[Tensor, "q n i"]) -> Float[Tensor, "q n o"]:
         return torch.baddbmm(self.bias.to(inputs.dtype), inputs, self.weight.to(inputs.dtype))
-
-
-def frozen_copy(network: nn.Module) -> nn.Module:
-    """A target network: it learns nothing by itself."""
-    return copy.deepcopy(network).requires_grad_(False).eval()
-
-
-@torch.no_grad()
-def follow(target: nn.Module, network: nn.Module, tau: float) -> None:
-    """The target's weights take over a share ``tau`` of the network's (Lillicrap et al. 2016, "Continuous control with deep
-    reinforcement learning")."""
-    theirs, ours = list(target.parameters()), list(network.parameters())
-    torch._foreach_lerp_(theirs, ours, tau)
-    for mine, its in zip(target.buffers(), network.buffers(), strict=True):
-        mine.copy_(its)

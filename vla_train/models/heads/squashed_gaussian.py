@@ -22,7 +22,7 @@ class SquashedNormal(Distribution):
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.interval(-1, 1)  # type: ignore[assignment]
+    support = constraints.interval(-1, 1)  # type: ignore[assignment, no-untyped-call]
     has_rsample = True
 
     def __init__(self, normal: Normal) -> None:
@@ -56,7 +56,7 @@ def _log_slope(inner: Tensor) -> Tensor:
     return 2.0 * (math.log(2.0) - inner - functional.softplus(-2.0 * inner))
 
 
-@register_kl(SquashedNormal, SquashedNormal)
+@register_kl(SquashedNormal, SquashedNormal)  # type: ignore[no-untyped-call, untyped-decorator]
 def _kl(one: SquashedNormal, other: SquashedNormal) -> Tensor:
     """What both are squashed by changes nothing about how they differ."""
     return kl_divergence(one.normal, other.normal).sum((-2, -1))
@@ -81,6 +81,10 @@ class SquashedGaussianHead(nn.Module):
         mean, spread = self.layers(fused).float().unflatten(-1, (2, *self.shape)).unbind(-3)
         std = (functional.softplus(spread) + MIN_STD).clamp(max=MAX_STD)
         return SquashedNormal(Normal(mean, std, validate_args=False))
+
+    def sample(self, fused: Float[Tensor, "*b f"]) -> tuple[Float[Tensor, "*b h a"], Float[Tensor, "*b"]]:
+        """A chunk, through which gradients pass, and the logarithm of its density."""
+        return self.distribution(fused).rsample_with_log_prob()
 
     def loss(
         self, fused: Float[Tensor, "*b f"], action: Float[Tensor, "*b h a"], valid: Bool[Tensor, "*b h a"]
