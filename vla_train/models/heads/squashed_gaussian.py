@@ -22,7 +22,7 @@ class SquashedNormal(Distribution):
     """
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
-    support = constraints.interval(-1, 1)  # type: ignore[assignment, no-untyped-call]
+    support = constraints.interval(-1, 1)  # type: ignore[no-untyped-call]
     has_rsample = True
 
     def __init__(self, normal: Normal) -> None:
