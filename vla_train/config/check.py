@@ -143,6 +143,8 @@ def _of_reinforcement(config: Mapping[str, Any]) -> list[str]:
     for key, what in (("reference", "holds a policy near the one that it began with"), ("freeze_encoder", "keeps what is known")):
         if paradigm.get(key) and config["init"] is None:
             found.append(f"paradigm.{key} {what}, and a fresh policy knows nothing: give a checkpoint to start from with init=.")
+    if config["environment"].get("shaping") and config["reward"].get("_target_") is not None:
+        found.append("reward= takes the place of the environment's own: leave out environment.shaping, and set reward.progress.")
     sizes = _integers({**source, "parts": paradigm.get("minibatches")}, "num_envs", "steps", "parts")
     if sizes and sizes[0] * sizes[1] < 2 * sizes[2]:
         found.append(
