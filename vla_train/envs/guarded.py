@@ -31,13 +31,15 @@ class Limits:
         spec = environment.io_spec.action
         if spec.kind == "discrete":
             if self._action or self.effort:
-                raise UsageError("safety.action and safety.effort are for continuous actions, not for discrete ones: leave them out")
+                raise UsageError("safety.action and safety.effort are for continuous actions: leave them out for discrete ones")
             return np.full(1, -np.inf), np.full(1, np.inf)
         low, high = _bounds("action", self._action, spec.size, spec.names)
         low, high = np.maximum(low, spec.low or -np.inf), np.minimum(high, spec.high or np.inf)
         if (low > high).any():
             place = int(np.argmax(low > high))
-            raise UsageError(f"safety.action allows nothing for number {place}: {low[place]} to {high[place]} are outside the bounds")
+            raise UsageError(
+                f"safety.action allows nothing for number {place}: {low[place]} to {high[place]} are outside the bounds"
+            )
         return low, high
 
     def state(self, environment: Environment) -> tuple[np.ndarray, np.ndarray]:
