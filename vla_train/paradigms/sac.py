@@ -56,8 +56,8 @@ class SAC(Paradigm[Transition]):
         super().__init__(policy)
         if not isinstance(policy.head, SquashedGaussianHead):
             raise UsageError(
-                f"paradigm=sac needs actions squashed into their bounds, which {type(policy.head).__name__} does not do: train with "
-                "head=squashed_gaussian (a checkpoint under init= brings its own head)"
+                f"paradigm=sac needs actions squashed into their bounds, which {type(policy.head).__name__} does not do: train "
+                "with head=squashed_gaussian (a checkpoint under init= brings its own head)"
             )
         size = policy.spec.action.size * policy.spec.chunk
         self._minibatches, self._tau, self._random_start = minibatches, tau, random_start
