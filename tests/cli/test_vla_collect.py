@@ -9,7 +9,6 @@ import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from tests.cli.conftest import run_folder
 from vla_train.data.reader import open_reader
@@ -81,34 +80,6 @@ def test_the_runs_environment_named_again_keeps_the_runs_stage_and_randomization
     assert as_trained["settings"]["randomization"]["_target_"]
     assert otherwise["stage"] == "basic_navigation"
     assert "randomization" not in otherwise["settings"]
-
-
-def test_training_with_rounds_resumes_to_the_bit(workplace):
-    words = ["source=dagger", "source.rounds=2", "source.every=3", "source.episodes=4", "environment.image_size=16"]
-    words += ["every.evaluate=0", "every.save=2", "steps=8", "dataset.episodes=12"]
-    whole = run_folder(workplace.here("vla-train", *words, "name=whole"))
-    rounds = sorted((whole / "dagger").iterdir())
-    assert [folder.name for folder in rounds] == ["round_001", "round_002"]
-    assert [row["seed"] for row in open_reader(rounds[1]).metadata.episodes] == [16, 17, 18, 19]
-    run, code, _ = workplace.interrupt(
-        *words, "name=stopped", when=lambda run: (run / "dagger/round_001/meta/info.json").exists()
-    )
-    assert code == 75
-    workplace.here("vla-train", f"resume={run}")
-    ours, theirs = (load_file(folder / "checkpoints/last/policy.safetensors") for folder in (whole, run))
-    assert all(np.array_equal(ours[name], theirs[name]) for name in ours | theirs)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["environment=none"], "source=dagger plays in the run's environment"),
-        (["environment=gym", "curriculum=none"], "source=dagger needs an expert"),
-    ],
-)
-def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace, tmp_path, words, message):
-    assert message in workplace.here("vla-train", "source=dagger", *words, f"output={tmp_path}", expect=2)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

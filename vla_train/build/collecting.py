@@ -27,7 +27,7 @@ from vla_train.envs import workers
 from vla_train.envs.contract import Environment
 from vla_train.errors import CheckpointError, UsageError
 from vla_train.evaluation.success import check_execution
-from vla_train.rollouts.chunks import RecedingHorizon, TemporalEnsemble
+from vla_train.rollouts.chunks import chunk_executor
 from vla_train.spec import Stage
 
 NO_RANDOMIZATION = {"_target_": None}
@@ -91,7 +91,7 @@ def make_player(config: Config) -> Player:
     if config["player"] == "person":
         return PersonPlayer(Terminal(), keeps_failures=failures)
     agent = load_agent(config["checkpoint"], config["device"])
-    executor = TemporalEnsemble(config["rows"]) if config["ensemble"] else RecedingHorizon(config["rows"], config["execute"])
+    executor = chunk_executor(config["rows"], config["execute"], ensemble=config["ensemble"])
     if config["player"] == "policy":
         return PolicyPlayer(agent, executor, keeps_failures=failures)
     return MixturePlayer(agent, executor, Turns(config["expert"], config["intervene"]), keeps_failures=failures)

@@ -109,8 +109,6 @@ def _train(
     assert stage is not None, "a curriculum has a first stage"
     learner = _learner(config, curriculum.stages(), saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
-    for note in learner.processor.notes():
-        console.message(note)
     evaluators, choice = _judges(learner, curriculum, console)
 
     limits, progress = make_limits(config), Progress()
@@ -127,18 +125,20 @@ def _train(
     console.message(f"run folder: {run}")
     if not limits.reproducible:
         console.message("note: minutes ends this run, so it is not reproducible: set steps for a run that is")
-    fingerprint = learner.dataset.fingerprint
-    record = run_folder.Record(run, overrides=overrides, config=config, runtime=str(settings), dataset=fingerprint)
+    record = run_folder.Record(
+        run, overrides=overrides, config=config, runtime=str(settings), dataset=learner.dataset.fingerprint
+    )
     stack.enter_context(record)
     resume_step = None if saved is None else saved.step
     tracker = Tracker(run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=resume_step)
     stack.callback(tracker.close)
     watcher = Diagnostics(paradigm, learner.dataset, console.message) if config["diagnostics"] else NoDiagnostics()
+    average = Average(policy, config["optimizer"]["ema"])
     trainer = Trainer(
         run=run,
         paradigm=paradigm,
-        average=Average(policy, config["optimizer"]["ema"]),
-        sources=rounds.with_rounds(sources, config, policy, learner.dataset, run, console.message),
+        average=average,
+        sources=rounds.with_rounds(sources, config, average, learner.dataset, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,
@@ -227,6 +227,7 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
     rounds.refuse_early(config, stages[0])
     readers = open_stages(config, stages)
     spec = spec_of(config, readers)
+    rounds.refuse_other_data(config, stages[0], spec)
     if start is None:
         config = choose_head(config, spec.action)
         window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
@@ -236,6 +237,8 @@ def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoi
         config, processor, policy = _started(config, start, spec)
     if start is not None and saved is None:
         console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
+    for note in processor.notes():
+        console.message(note)
     augmentation = augmentation_for(config, stages, processor, spec, readers)
     if augmentation is not None:
         console.message(f"augmentation={config['choices']['augmentation']}: {augmentation}")
