@@ -1,5 +1,6 @@
 """``vla-collect`` in real processes: an expert, a policy and both, kills in the middle, and what training makes of it."""
 
+import hashlib
 import json
 import os
 import signal
@@ -64,11 +65,29 @@ def test_a_policy_plays_alike_in_any_number_of_processes_and_the_expert_labels(w
     for name in ("state", "action"):
         assert np.array_equal(getattr(here, name), getattr(there, name))
     (noted,) = collections(tmp_path / "here")
-    assert noted["recipe"]["checkpoint"].endswith("step_000004")
+    weights = (run / "checkpoints/last/policy.safetensors").read_bytes()
+    assert noted["recipe"]["policy"] == hashlib.sha256(weights).hexdigest()  # wherever the run lies
     workplace.here("vla-collect", f"output={tmp_path / 'here'}", f"checkpoint={run}", "episodes=4", "rows=4")
     rows = open_reader(tmp_path / "here").metadata.episodes
     assert [row["player"] for row in rows] == ["mixture"] * 8 + ["policy"] * 4
     assert [row["seed"] for row in rows] == list(range(12))
+
+
+def test_what_was_collected_in_several_ways_is_replayed_each_in_its_own(workplace, run, tmp_path):
+    into = [f"output={tmp_path / 'walks'}", *TABLETOP]
+    workplace.here("vla-collect", *into, "episodes=8", "noise=0.3", "lapses=0.2")
+    workplace.here("vla-collect", *into, "episodes=4", "stage=simple_manipulation")
+    refused = workplace.here("vla-collect", *into[:-2], "episodes=4", "stage=simple_manipulation", "start=8", "rows=4", expect=2)
+    assert "has seeds 8 to 11 of the same already" in refused, "side by side or not, an expert does the same"
+    workplace.here("vla-collect", into[0], f"checkpoint={run}", "player=mixture", "episodes=2", "rows=2")
+    count = open_reader(tmp_path / "walks").metadata.num_episodes - 2
+    told = workplace.here("vla-data", "replay", str(tmp_path / "walks"))
+    assert "left out: 2 episodes that are an expert's word" in told
+    assert f"{count} of {count} replayed episodes succeed, {count} did when they were recorded (with the noise 0.3" in told
+    workplace.here("vla-data", "convert", str(tmp_path / "walks"), str(tmp_path / "some"), "episodes=0-4", "verify=false")
+    assert "nothing tells of which each is" in workplace.here("vla-data", "replay", str(tmp_path / "some"), expect=3)
+    told = workplace.here("vla-data", "replay", str(tmp_path / "walks"), f"episodes={count}", expect=3)
+    assert "so they cannot be replayed" in told
 
 
 def test_the_runs_environment_named_again_keeps_the_runs_stage_and_randomization(workplace, run, tmp_path):

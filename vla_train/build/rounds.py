@@ -16,7 +16,8 @@ from vla_train.build.datasets import open_dataset
 from vla_train.build.objects import Config, environment_maker, make_limits
 from vla_train.collection import ledger
 from vla_train.collection.collect import Wish, collect
-from vla_train.collection.expert import ExpertEpisode, ExpertRun
+from vla_train.collection.crew import block_size, play_block
+from vla_train.collection.expert import ExpertEpisode
 from vla_train.collection.policy_player import MixturePlayer, Turns
 from vla_train.collection.recording import World
 from vla_train.data.augmentation.batch import Change
@@ -106,13 +107,14 @@ class PlayedRounds:
 
             def play(blocks: Sequence[np.ndarray]) -> Generator[list[ExpertEpisode], None, None]:
                 for seeds in blocks:
-                    yield list(ExpertRun(environment, seeds, player))
+                    yield play_block(environment, player, seeds)
 
             world = World.of(environment)
             made = {"player": MIXTURE, "round": number, "expert": share, "policy": _digest(self._policy)}
             recipe = world.recipe({}) | made
             start = ledger.first_free(self._demonstrations) + (number - 1) * episodes
-            wish = Wish(recipe, episodes, start, block=BLOCK, only_successes=False, note=lambda text: None, bar=False)
+            block = block_size(BLOCK, world.spec, ROWS)
+            wish = Wish(recipe, episodes, start, block=block, only_successes=False, note=lambda text: None, bar=False)
             folder = self._of(number)
             if not _is_of(folder, wish):
                 shutil.rmtree(folder, ignore_errors=True)
