@@ -34,9 +34,10 @@ class Broken(gymnasium.Env):
             if self.how == "never end":
                 ends = False
             elif self.steps == 3:
-                {"raise": self.fail, "hang": self.hang, "die": self.die, "nan": lambda: None}[self.how]()
+                {"raise": self.fail, "hang": self.hang, "die": self.die}.get(self.how, lambda: None)()
         value = np.nan if self.how == "nan" and self.seed_ % 3 == 0 and self.steps == 3 else self.steps
-        return np.array([self.seed_ % 10, value]), float(self.how != "never end"), ends, False, {}
+        reward = np.nan if self.how == "nan reward" and self.steps == 3 else float(self.how != "never end")
+        return np.array([self.seed_ % 10, value]), reward, ends, False, {}
 
     def fail(self):
         raise LookupError("lost an object")
@@ -48,7 +49,7 @@ class Broken(gymnasium.Env):
         os._exit(7)
 
 
-for _how in ("raise", "raise in reset", "never end", "hang", "die", "nan"):
+for _how in ("raise", "raise in reset", "never end", "hang", "die", "nan", "nan reward"):
     gymnasium.register(f"Broken-{_how.replace(' ', '-')}-v0", entry_point=Broken, kwargs={"how": _how}, reward_threshold=5.0)
 
 

@@ -23,7 +23,7 @@ class Progress:
 
 
 def rate_share(progress: float, *, warmup: float, schedule: str, final: float) -> float:
-    """Share of the full learning rate: linear warm-up, then constant or a half cosine down to ``final``.
+    """Share of the full learning rate: linear warm-up, then constant, or a line or a half cosine down to ``final``.
 
     Source: Loshchilov and Hutter 2017, "SGDR", equation 5, without restarts.
     """
@@ -32,6 +32,8 @@ def rate_share(progress: float, *, warmup: float, schedule: str, final: float) -
     if schedule == "constant":
         return 1.0
     done = min((progress - warmup) / max(1.0 - warmup, 1e-9), 1.0)
+    if schedule == "linear":
+        return final + (1.0 - final) * (1.0 - done)
     return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
@@ -42,6 +44,7 @@ class Optimizer:
 
     Args:
         parameters: the parameters that this optimizer moves; ``step`` touches no others.
+        eps: what is added to the root of the second moment: larger values calm steps whose gradients are tiny.
         lr: full learning rate; ``warmup`` (share of the run), ``schedule`` and ``final`` shape it over ``progress``.
         clip: largest norm of the gradient over all parameters; 0 does not clip.
         micro_batches: parts into which each batch is split, one backward pass each, one step together.
@@ -55,6 +58,7 @@ class Optimizer:
         lr: float,
         weight_decay: float = 0.0,
         betas: Sequence[float] = (0.9, 0.999),
+        eps: float = 1e-8,
         warmup: float = 0.0,
         schedule: str = "constant",
         final: float = 0.0,
@@ -69,7 +73,7 @@ class Optimizer:
             {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
-        self._adamw = torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=True)
+        self._adamw = torch.optim.AdamW(groups, lr=lr, betas=(betas[0], betas[1]), eps=eps, fused=True)
         self._shape = {"warmup": warmup, "schedule": schedule, "final": final}
         self._lr, self._clip, self._micro_batches = lr, clip or math.inf, micro_batches
         self._precision, self._progress = precision, progress
@@ -95,7 +99,7 @@ class Optimizer:
         total = torch.zeros((), device=device)
         sums: dict[str, Tensor] = {}
         for parts in _split(batches, self._micro_batches):
-            with torch.autocast(device.type, torch.bfloat16, enabled=self._precision == "bf16"):
+            with self.autocast():
                 loss, weight, metrics = loss_of(*parts)
             weight = weight.float()
             (loss.float() * weight).sum().backward(inputs=self.parameters)  # type: ignore[no-untyped-call]
@@ -116,6 +120,10 @@ class Optimizer:
         self._adamw.step()
         self.gradient_steps += 1
         return {name: value / total for name, value in sums.items()} | {"gradient_norm": norm.detach(), "learning_rate": rate}
+
+    def autocast(self) -> torch.autocast:
+        """The precision that losses are computed in, for what must come out the same as there."""
+        return torch.autocast(self.parameters[0].device.type, torch.bfloat16, enabled=self._precision == "bf16")
 
     def _gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]

@@ -187,6 +187,9 @@ class Source(Protocol[B_co]):
         """Make what must be there before the next batch and is no training: the time that it takes is not counted as that."""
 
     def __next__(self) -> B_co: ...
+    def figures(self) -> dict[str, float]:
+        """What is to be logged of the world it steps, since this was last asked; nothing where it steps none."""
+
     def state_dict(self) -> StateDict: ...
     def load_state_dict(self, state: StateDict) -> None: ...
 

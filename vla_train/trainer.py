@@ -237,12 +237,12 @@ class Trainer:
     def _log(self) -> None:
         if not self._meter:
             return
-        row = {f"train/{name}": value for name, value in self._meter.reset().items()}
+        figures = self._meter.reset() | ({} if self.source is None else self.source.figures())  # None: the run was over
+        row = {f"train/{name}": value for name, value in figures.items()}
         row |= self._rates.read(self.counters.step, self.counters.samples)
         row |= {"progress": self.limits.progress(self.counters), "memory_gb": memory_gb(self.device)}
         row |= {"samples": float(self.counters.samples), "minutes": self.counters.seconds / 60}
-        gradient_steps = sum(optimizer.gradient_steps for optimizer in self.paradigm.optimizers.values())
-        row["gradient_steps"] = float(gradient_steps)
+        row["gradient_steps"] = float(sum(optimizer.gradient_steps for optimizer in self.paradigm.optimizers.values()))
         row |= self.curriculum.figures()
         row |= self.watcher.logged(self.counters.step, row)
         self.tracker.write(self.counters.step, row)

@@ -120,6 +120,27 @@ class Transition(Demonstration):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rollout(Struct):
+    """Experience of the present policy in n rows of a world over t steps, in time order. No frame is stored twice.
+
+    What a step led to is the observation of the next step, or where ``final_index`` is not -1 that entry of ``final``: after the
+    last step, and where an episode was truncated. An episode that terminated led to nothing that counts.
+    """
+
+    observation: Observation  # [t, n]
+    action: Num[Tensor, "t n h a"]  # as sampled: the environment clips it
+    reward: Float[Tensor, "t n"]
+    terminated: Bool[Tensor, "t n"]
+    truncated: Bool[Tensor, "t n"]
+    final: Observation  # [m]
+    final_index: Int[Tensor, "t n"]
+
+    def __len__(self) -> int:
+        """Steps of all rows together."""
+        return self.reward.numel()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Features(Struct):
     """What an encoder makes of an Observation. ``fused`` is what a head reads."""
 

@@ -42,7 +42,7 @@ class Workplace:
         if program != "vla-train" or "resume" in named:
             return [str(PROGRAMS / program), *words]
         small = [word for word in (*SMALL, f"output={self.output}") if word.partition("=")[0] not in named]
-        if any(word in RECORDED for word in words):  # recordings are as many as they are
+        if any(word in (*RECORDED, "dataset=gym") for word in words):  # recordings are as many as they are, and gym has none
             small = [word for word in small if not word.startswith("dataset.episodes=")]
         return [str(PROGRAMS / program), *words, *small]
 

@@ -14,6 +14,7 @@ def restored():
     yield
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(deterministic)
+    torch.set_flush_denormal(False)
 
 
 def test_the_processor_is_a_device():
@@ -40,3 +41,10 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
     assert runtime.start(device="auto", threads=1).device == torch.device("cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert runtime.start(device="auto", threads=1).device.type == "cuda"
+
+
+def test_numbers_too_small_to_count_with_quickly_are_zero():
+    """What is left of an average after 830 steps without gradient: below the smallest normal float32, 1.2e-38."""
+    assert (torch.full((1000,), 1.2e-38) * 0.5).count_nonzero() == 1000
+    runtime.start(device="cpu", threads=1)
+    assert (torch.full((1000,), 1.2e-38) * 0.5).count_nonzero() == 0

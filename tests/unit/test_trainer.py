@@ -50,6 +50,9 @@ class Counting:
     def prepare(self):
         time.sleep(self.preparing)
 
+    def figures(self):
+        return {}
+
     def __next__(self):
         self.count += 1
         value = float("nan") if self.count == self.bad_at else 1.0 + self.count % 3

@@ -3,6 +3,7 @@
 A run has one dataset, or one for each stage of its curriculum, or the parts of a mix (``dataset=mix``); all are known by name.
 """
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -122,6 +123,10 @@ def fit_normalizer(policy: Policy, dataset: DemonstrationDataset, settings: Mapp
         "state": chosen.modes("state", spec.state_names, spec.state_size, columns["state"]),
         "action": chosen.modes("action", numbers, spec.action.size, columns["action"]),
     }
+    if getattr(policy.head, "bounded", False):  # such a head reaches from -1 to 1 and no farther
+        known = [*spec.action.low, *spec.action.high]
+        plain = bool(known) and all(map(math.isfinite, known)) and not spec.action.relative_to
+        modes["action"] = ["bounds" if plain else "min_max"] * spec.action.size
     parts = list(dataset.parts.values()) if spec.domains and isinstance(dataset, Mixture) else [dataset]
     for domain, part in enumerate(parts):
         policy.normalizer.fit(part.statistics(), domain, modes)

@@ -160,6 +160,8 @@ def _dataset(
         return None, "held_out_frames is 0"
     every = json.loads(saved.text("data.json"))
     recorded = every.get("parts", {"": every})  # an older checkpoint knows of one dataset only
+    if not recorded:
+        return None, "the run learned in its environment, without demonstrations"
     recorded = {stage.name: recorded[stage.name] for stage in stages if stage.name in recorded} or recorded
     if config["dataset"] and len(recorded) > 1:
         raise UsageError(f"dataset names one folder, but the run had several: choose a stage= of {', '.join(recorded)}")

@@ -30,6 +30,7 @@ from vla_train.trainer import Choice, Limits
 from vla_train.types import Struct, Transition
 
 Config = dict[str, Any]  # as vla_train.config.validate gives it
+PARADIGM_KEYS = ("heads", "steps", "chunk")  # of a paradigm's config: the rest goes to its class
 # Of a model's config: the rest goes to the encoder.
 PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary", "language")
 
@@ -82,18 +83,22 @@ def make_processor(config: Config, spec: Spec, instructions: Iterable[str]) -> P
 def make_policy(config: Config, processor: Processor) -> Policy:
     """A fresh policy for what the processor makes of the Spec."""
     spec = processor.spec
-    node = {key: value for key, value in config["model"].items() if key not in PROCESSOR_KEYS}
-    encoder = make(
-        node,
+    encoder = make_encoder(config, processor)
+    head = make(config["head"], "head", feature_size=encoder.feature_size, action=spec.action, chunk=spec.chunk)
+    normalizer = Normalizer(spec.state_size, spec.action, max(1, len(spec.domains)))
+    return Policy(encoder, head, normalizer, spec)
+
+
+def make_encoder(config: Config, processor: Processor) -> Any:
+    """A fresh encoder of the run's model, for a policy or a critic."""
+    return make(
+        {key: value for key, value in config["model"].items() if key not in PROCESSOR_KEYS},
         "model",
-        spec=spec,
+        spec=processor.spec,
         image_specs=processor.image_specs,
         vocabulary_size=processor.vocabulary_size,
         max_tokens=processor.max_tokens,
     )
-    head = make(config["head"], "head", feature_size=encoder.feature_size, action=spec.action, chunk=spec.chunk)
-    normalizer = Normalizer(spec.state_size, spec.action, max(1, len(spec.domains)))
-    return Policy(encoder, head, normalizer, spec)
 
 
 def choose_head(config: Config, action: ActionSpec) -> Config:
@@ -110,6 +115,12 @@ def choose_head(config: Config, action: ActionSpec) -> Config:
         raise UsageError(f"no head of this paradigm ({', '.join(heads)}) fits {kind}")
     choices = config["choices"] | {"head": fitting[0]}
     return config | {"head": nodes[fitting[0]], "choices": choices, "plugins": configuration.plugins_used(choices)}
+
+
+def with_chunk(config: Config) -> Config:
+    """The config with as many actions decided at once as the paradigm needs (its ``chunk``), whatever the dataset's."""
+    chunk = config["paradigm"].get("chunk")
+    return config if chunk is None else config | {"dataset": config["dataset"] | {"chunk": chunk}}
 
 
 def make_limits(config: Config) -> Limits:
@@ -203,7 +214,10 @@ def load_agent(path: str | Path, device: str = "cpu", domain: str | None = None)
     return Agent(policy.to(chosen), processor, device=chosen, domain=known.index(domain) if domain else 0)
 
 
-def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, progress: Progress) -> Paradigm[Any]:
+def make_paradigm(
+    config: Config, policy: Policy, processor: Processor, settings: runtime.Runtime, progress: Progress
+) -> Paradigm[Any]:
+    """The paradigm, given what its class asks for: ``make_encoder`` for critics, ``progress`` for schedules."""
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "ema"}
 
     def make_optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -211,12 +225,15 @@ def make_paradigm(config: Config, policy: Policy, settings: runtime.Runtime, pro
             optimizer, "optimizer", parameters=parameters, precision=settings.precision, progress=progress
         )
 
-    node = {key: value for key, value in config["paradigm"].items() if key not in ("heads", "steps")}
+    node = {key: value for key, value in config["paradigm"].items() if key not in PARADIGM_KEYS}
     target = configuration.resolve_target(node["_target_"], "paradigm")
     if config["optimizer"]["micro_batches"] > 1 and not target.splittable:
         name = config["choices"]["paradigm"]
         raise UsageError(f"paradigm={name} has a loss over the whole batch: set optimizer.micro_batches=1")
-    return make(node, "paradigm", policy=policy, make_optimizer=make_optimizer)  # type: ignore[no-any-return]
+    offered = {"make_encoder": lambda: make_encoder(config, processor).to(settings.device), "progress": progress}
+    asked = inspect.signature(target).parameters
+    chosen = {name: value for name, value in offered.items() if name in asked}
+    return make(node, "paradigm", policy=policy, make_optimizer=make_optimizer, **chosen)  # type: ignore[no-any-return]
 
 
 def make_source(

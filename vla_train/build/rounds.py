@@ -72,9 +72,17 @@ def _is_dagger(config: Config) -> bool:
 
 
 def with_rounds(
-    sources: Callable[[Stage], Any], config: Config, average: Average, demonstrations: DemonstrationDataset, run: Path, say: Say
+    sources: Callable[[Stage], Any],
+    config: Config,
+    average: Average,
+    demonstrations: DemonstrationDataset | None,
+    run: Path,
+    say: Say,
 ) -> Callable[[Stage], Any]:
-    """``sources``, of which those that grow by rounds are told how: by the policy that is evaluated."""
+    """``sources``, of which those that grow by rounds are told how, by the policy that is evaluated; without demonstrations
+    there are none."""
+    if demonstrations is None:
+        return sources
     policy = average.policy
     assert isinstance(policy, Policy), "what is trained is one"
 

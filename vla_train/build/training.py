@@ -1,45 +1,32 @@
 """``train``: a new run, or the rest of one that was stopped."""
 
 import functools
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
 from vla_train.build import rounds
-from vla_train.build.augmenting import added_words, augmentation_for, make_sources, refuse_early
-from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
+from vla_train.build.learner import Learner, make_learner, sources_of, texts_of
 from vla_train.build.objects import (
     Config,
     check_environment,
-    choose_head,
     environment_maker,
-    load_policy,
     make,
     make_choice,
     make_evaluators,
     make_limits,
     make_paradigm,
-    make_policy,
-    make_processor,
 )
 from vla_train.checkpoint.store import FOLDER
-from vla_train.data.dataset import DemonstrationDataset
-from vla_train.data.mixture import Mixture
-from vla_train.data.records import Reader
-from vla_train.data.split import split_episodes
 from vla_train.diagnostics import Diagnostics, NoDiagnostics, WatchedAgent
 from vla_train.errors import CheckpointError, NumericError
 from vla_train.evaluation.report import write_report
-from vla_train.models.policy import Policy
 from vla_train.optim import Average, Progress
-from vla_train.processor import Processor
 from vla_train.seeds import seed_everything
-from vla_train.spec import Curriculum, Evaluator, Report, Spec, Stage
+from vla_train.spec import Curriculum, Evaluator, Report
 from vla_train.tracking.console import Console
 from vla_train.tracking.tracker import Tracker
 from vla_train.trainer import Choice, Every, Trainer
@@ -75,17 +62,6 @@ def _run_to_resume(path: Path) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class _Learner:
-    """What learns, and from what."""
-
-    config: Config  # with what ``auto`` became
-    processor: Processor
-    policy: Policy
-    dataset: DemonstrationDataset
-    augmentation: Any  # None: none
-
-
 def _train(
     config: Config,
     overrides: Sequence[str],
@@ -107,14 +83,14 @@ def _train(
     curriculum: Curriculum = make(config["curriculum"], "curriculum")
     stage = curriculum.stage()
     assert stage is not None, "a curriculum has a first stage"
-    learner = _learner(config, curriculum.stages(), saved, console)
+    learner = make_learner(config, curriculum.stages(), saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
     evaluators, choice = _judges(learner, curriculum, console)
 
     limits, progress = make_limits(config), Progress()
-    paradigm = make_paradigm(config, policy, settings, progress)
-    sources = make_sources(config, learner.dataset, paradigm.batch_type, learner.augmentation)
-    sources(stage).close()  # what does not fit is told before there is a run folder
+    paradigm = make_paradigm(config, policy, learner.processor, settings, progress)
+    sources = functools.partial(sources_of, learner, paradigm, settings.device)
+    sources(Path())(stage).close()  # what does not fit is told before there is a run folder
     continual = make(config["continual"], "continual")
     for optimizer in paradigm.optimizers.values():
         if penalty := continual.penalty(optimizer.parameters):
@@ -125,9 +101,7 @@ def _train(
     console.message(f"run folder: {run}")
     if not limits.reproducible:
         console.message("note: minutes ends this run, so it is not reproducible: set steps for a run that is")
-    record = run_folder.Record(
-        run, overrides=overrides, config=config, runtime=str(settings), dataset=learner.dataset.fingerprint
-    )
+    record = run_folder.Record(run, overrides=overrides, config=config, runtime=str(settings), dataset=learner.fingerprint)
     stack.enter_context(record)
     resume_step = None if saved is None else saved.step
     tracker = Tracker(run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=resume_step)
@@ -138,7 +112,7 @@ def _train(
         run=run,
         paradigm=paradigm,
         average=average,
-        sources=rounds.with_rounds(sources, config, average, learner.dataset, run, console.message),
+        sources=rounds.with_rounds(sources(run), config, average, learner.dataset, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,
@@ -149,7 +123,7 @@ def _train(
         every=Every(**config["every"]),
         choice=choice,
         watcher=watcher,
-        texts=_texts(learner),
+        texts=texts_of(learner),
         keep=config["checkpoint"]["keep"],
         device=settings.device,
     )
@@ -186,7 +160,7 @@ def _open_run(config: Config, saved: checkpoint.Checkpoint | None, stack: ExitSt
     return run
 
 
-def _judges(learner: _Learner, curriculum: Curriculum, console: Console) -> tuple[list[Evaluator], Choice]:
+def _judges(learner: Learner, curriculum: Curriculum, console: Console) -> tuple[list[Evaluator], Choice]:
     """The evaluators of the run, and the metric by which it chooses its best checkpoint."""
     settings, spec, dataset = learner.config["evaluation"], learner.processor.spec, learner.dataset
     stages = curriculum.stages()
@@ -206,86 +180,14 @@ def _judges(learner: _Learner, curriculum: Curriculum, console: Console) -> tupl
     reached = [stage.name for stage in stages[: curriculum.reached()]]  # later ones are not measured from the beginning
     choice = make_choice(
         settings,
-        replace(spec, tasks=dataset.until(reached[-1]).spec.tasks),
+        replace(spec, tasks=learner.until(reached[-1]).tasks),
         has_environment=bool(makers),
-        has_held_out=bool(settings["held_out_frames"] and len(dataset.frames("validation"))),
+        has_held_out=bool(dataset is not None and settings["held_out_frames"] and len(dataset.frames("validation"))),
         not_applicable=lacking,
         stages=reached if len(stages) > 1 else (),
         reads=curriculum.reads(),
     )
     return evaluators, choice
-
-
-def _learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoint | None, console: Console) -> _Learner:
-    """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted.
-
-    Tokenizer, statistics and Spec are those of all stages, whichever comes first.
-    """
-    start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
-    if start is None:
-        refuse_early(config, stages)
-    rounds.refuse_early(config, stages[0])
-    readers = open_stages(config, stages)
-    spec = spec_of(config, readers)
-    rounds.refuse_other_data(config, stages[0], spec)
-    if start is None:
-        config = choose_head(config, spec.action)
-        window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
-        processor = make_processor(config, window, _training_instructions(config, readers))
-        policy = make_policy(config, processor)
-    else:
-        config, processor, policy = _started(config, start, spec)
-    if start is not None and saved is None:
-        console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
-    for note in processor.notes():
-        console.message(note)
-    augmentation = augmentation_for(config, stages, processor, spec, readers)
-    if augmentation is not None:
-        console.message(f"augmentation={config['choices']['augmentation']}: {augmentation}")
-    dataset = open_datasets(config, readers, processor)
-    if start is None:
-        fit_normalizer(policy, dataset, config["normalization"])
-    if saved is not None:
-        _check_dataset(config, saved, dataset)
-    return _Learner(config, processor, policy, dataset, augmentation)
-
-
-def _training_instructions(config: Config, readers: Mapping[str, Reader]) -> Iterator[str]:
-    """Those of the episodes that are not held out: of the others the tokenizer must not know either."""
-    for name, reader in readers.items():
-        metadata, chosen = reader.metadata, part_of(config, name)["dataset"]
-        held_out = chosen.get("held_out")
-        episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, held_out, metadata.excluded)
-        yield from (metadata.instructions[episode] for episode in episodes["train"])
-    yield from added_words(config)
-
-
-def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[Config, Processor, Policy]:
-    """Config, processor and policy of a checkpoint, for data of ``spec``. Raises CheckpointError where they do not fit."""
-    theirs, processor, policy = load_policy(start)
-    if wrong := processor.spec.mismatches(spec):
-        raise CheckpointError(f"{start.path} was made for other data or another environment:\n  " + "\n  ".join(wrong))
-    window = {"history": processor.spec.history, "chunk": processor.spec.chunk}
-    choices = config["choices"] | theirs["choices"]
-    taken = {
-        "model": theirs["model"],
-        "head": theirs["head"],
-        "dataset": config["dataset"] | window,
-        "choices": choices,
-        "plugins": configuration.plugins_used(choices),
-    }
-    return config | taken, processor, policy.train()
-
-
-def _check_dataset(config: Config, saved: checkpoint.Checkpoint, dataset: DemonstrationDataset) -> None:
-    fingerprint = dataset.fingerprint
-    then = json.loads(saved.text("data.json"))["fingerprint"]
-    if then != fingerprint and not config["force_dataset"]:
-        raise CheckpointError(
-            f"the dataset at {dataset.folder} has changed since {saved.path} was saved (fingerprint {fingerprint[:12]}, then "
-            f"{then[:12]}): "
-            "bring the old one back, or go on with force_dataset=true"
-        )
 
 
 def _tell_length(trainer: Trainer, before: Config, console: Console) -> None:
@@ -299,19 +201,6 @@ def _tell_length(trainer: Trainer, before: Config, console: Console) -> None:
         console.message(
             "note: the run's length has changed, and schedules with it: it is not the run that had this length from the start"
         )
-
-
-def _texts(learner: _Learner) -> dict[str, str]:
-    """The text files of each checkpoint."""
-    parts = learner.dataset.parts if isinstance(learner.dataset, Mixture) else {"": learner.dataset}
-    known = {name: {"fingerprint": part.fingerprint, "folder": str(part.folder.resolve())} for name, part in parts.items()}
-    data: dict[str, Any] = {"fingerprint": learner.dataset.fingerprint, "parts": known}
-    return {
-        "config.yaml": configuration.dump(learner.config),
-        "spec.json": learner.processor.spec.to_json(),
-        "data.json": json.dumps(data),
-        **learner.processor.texts(),
-    }
 
 
 def _run_name(config: Config) -> str:

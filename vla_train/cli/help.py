@@ -18,6 +18,7 @@ MEANING = {
     "continual": "what is done against forgetting",
     "augmentation": "changes to images and words in training",
     "randomization": "changes to the simulated world",
+    "reward": "what a policy that learns by trying is rewarded for",
     "uncertainty": "how the policy tells what it does not know",
     "optimizer": "steps, schedule, clipping, averaging",
     "runtime": "device, threads, precision",

@@ -120,6 +120,7 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
     if all(length is None for length in lengths):
         found.append("The run has no length: give steps, env_steps or minutes.")
     found += mix.problems(config["dataset"])
+    found += _of_reinforcement(config)
     if (pair := _integers(config["environment"], "min_objects", "max_objects")) and pair[0] > pair[1]:
         found.append(f"environment.min_objects={pair[0]} is above max_objects={pair[1]}.")
     if (pair := _integers(config["model"], "width", "num_heads")) and pair[0] % pair[1]:
@@ -132,6 +133,23 @@ def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
         found.append(
             f"dataset.start={pair[0]} and dataset.episodes={pair[1]} reach beyond the {most} training seeds, into those of "
             "evaluation. Lower dataset.start."
+        )
+    return found
+
+
+def _of_reinforcement(config: Mapping[str, Any]) -> list[str]:
+    """What a paradigm that learns by trying does not agree on with its source and the run; a plug-in's keys may be anything."""
+    paradigm, source, found = config["paradigm"], config["source"], []
+    for key, what in (("reference", "holds a policy near the one that it began with"), ("freeze_encoder", "keeps what is known")):
+        if paradigm.get(key) and config["init"] is None:
+            found.append(f"paradigm.{key} {what}, and a fresh policy knows nothing: give a checkpoint to start from with init=.")
+    if config["environment"].get("shaping") and config["reward"].get("_target_") is not None:
+        found.append("reward= takes the place of the environment's own: leave out environment.shaping, and set reward.progress.")
+    sizes = _integers({**source, "parts": paradigm.get("minibatches")}, "num_envs", "steps", "parts")
+    if sizes and sizes[0] * sizes[1] < 2 * sizes[2]:
+        found.append(
+            f"paradigm.minibatches={sizes[2]} of source.num_envs={sizes[0]} times source.steps={sizes[1]} have less than two "
+            "steps each: lower paradigm.minibatches."
         )
     return found
 

@@ -17,6 +17,8 @@ from vla_train.errors import CheckpointError, UsageError
 RESUMABLE = ("resume", "steps", "env_steps", "minutes", "tracker.", "runtime.device", "force_dataset", "debug")
 
 
+ADDED = {"reward": "environment"}  # groups that older configs lack, and what was done before there was a choice
+
 LARGEST = 1_000_000  # letters of a config; ours have three thousand
 LONGEST = 10_000  # letters of one value, for numbers of a million digits take minutes to read
 DEEPEST = 32  # levels; the depth of Python's stack must never decide
@@ -83,6 +85,8 @@ def _read(text: str, where: str) -> dict[str, Any]:
         config = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         raise CheckpointError(f"{where} is not readable YAML: {error}") from error
+    if isinstance(config, dict) and isinstance(choices := config.get("choices"), dict):
+        config["choices"] = ADDED | choices
     if not isinstance(config, dict) or not _records_its_choices(config):
         raise CheckpointError(f"{where} does not say which group choices and plug-ins it was made with.")
     return config

@@ -28,6 +28,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "continual": ("vla_train.continual",),
     "augmentation": ("vla_train.data",),
     "randomization": ("vla_train.envs",),
+    "reward": ("vla_train.rewards",),
     "uncertainty": ("vla_train.uncertainty",),
     "optimizer": ("vla_train.optim",),
     "runtime": (),

@@ -14,7 +14,7 @@ from vla_train.diagnostics.probe import FRAMES, Probe, Probed
 from vla_train.diagnostics.ranges import Seen
 from vla_train.paradigms.base import Paradigm
 from vla_train.spec import StateDict
-from vla_train.types import Transition
+from vla_train.types import Rollout, Transition
 
 PROBED_FROM = 0.5  # of the run: before, a policy need not have learned what to look at
 WORTH = 500 * FRAMES  # samples after which a probe before the end costs under 1 % of the training so far
@@ -34,7 +34,7 @@ class Diagnostics:
 
     def __init__(self, paradigm: Paradigm[Any], dataset: DemonstrationDataset | None, tell: Callable[[str], None]) -> None:
         self._flow = GradientFlow(paradigm, paradigm.optimizers)
-        self._fixed_aim = not issubclass(paradigm.batch_type, Transition)
+        self._fixed_aim = not issubclass(paradigm.batch_type, Transition | Rollout)
         self._data = None if dataset is None else Data(dataset)
         self._dataset, self._probe = dataset, None if dataset is None else Probe(dataset)
         self._tell = tell

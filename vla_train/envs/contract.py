@@ -57,6 +57,24 @@ class Symmetric(Protocol):
 
 
 @runtime_checkable
+class Measured(Protocol):
+    """What an environment offers besides if it can tell how far each row is from its goal (``reward.progress``)."""
+
+    def remaining(self) -> np.ndarray:
+        """What is still to be done, float64 [n], in a unit of the environment's; falls on the way to the goal."""
+
+
+@runtime_checkable
+class Told(Protocol):
+    """What an environment offers besides if it tells in words what its robot does and has changed (``reward.language``)."""
+
+    fact_sentences: tuple[str, ...]  # all that may ever be told
+
+    def facts(self) -> np.ndarray:
+        """int64 [n, f]: the places in ``fact_sentences`` of those that are true now; -1 where a row has fewer than f."""
+
+
+@runtime_checkable
 class Environment(Protocol):
     """See the module's docstring. n = ``num_envs``; every list and array has one entry for each row."""
 

@@ -54,10 +54,11 @@ class FilmReader(nn.Module):
         queries: int,
         blocks: int,
         words: int,
+        fusion: int | None,
         dropout: float,
     ) -> None:
         super().__init__()
-        known = 2 * width
+        known = fusion or 2 * width
         self.language = LanguageEncoder(vocabulary_size, max_tokens, width, num_heads, dropout)
         self.stems = nn.ModuleDict(
             {name: FilmConvStem(image, width, width, blocks=blocks) for name, image in image_specs.items()}

@@ -105,7 +105,9 @@ class Normalizer(nn.Module):
         offset, scale = (self._of(self.get_buffer(f"{name}_{part}"), domain) for part in ("offset", "scale"))
         wanted = modes or ["mean_std"] * offset.numel()
         shift, spread = np.zeros(offset.numel()), np.ones(offset.numel())
-        for mode in set(wanted) - {"none"}:
+        if "bounds" in wanted:  # as it is without statistics
+            shift, spread = offset.double().numpy().copy(), scale.double().numpy().copy()
+        for mode in set(wanted) - {"none", "bounds"}:
             its = np.array([other == mode for other in wanted])
             found_shift, found_spread = _affine(name, feature, mode, offset.numel())
             shift[its], spread[its] = found_shift[its], found_spread[its]

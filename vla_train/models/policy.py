@@ -75,10 +75,13 @@ class Policy(nn.Module):
     def loss(self, batch: Demonstration) -> Float[Tensor, "*b"]:
         """The head's loss in normalized units, a mean over each sample's valid entries."""
         fused = self.encode(batch.observation).fused
-        action = batch.action
-        if not self.discrete:
-            action = self.normalizer.action(action - self.origin(batch.observation), batch.observation.domain)
-        return self.head.loss(fused, action, batch.valid)  # type: ignore[no-any-return]
+        return self.head.loss(fused, self.in_head_units(batch.action, batch.observation), batch.valid)  # type: ignore[no-any-return]
+
+    def in_head_units(self, action: Num[Tensor, "*b h a"], observation: Observation) -> Num[Tensor, "*b h a"]:
+        """A chunk in physical units as the head gives it: what ``distribution`` is over."""
+        if self.discrete:
+            return action
+        return self.normalizer.action(action - self.origin(observation), observation.domain)
 
     def act(self, observation: Observation, *, explore: bool = False) -> Num[Tensor, "*b h a"]:
         """A chunk in physical units (int64 if discrete).

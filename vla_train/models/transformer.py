@@ -15,7 +15,7 @@ from vla_train.types import Features, Observation
 class TransformerEncoder(nn.Module):
     """``stem=film_conv`` localises in few updates on small machines; ``stem=patch`` is the textbook form to compare with.
 
-    ``width``, ``layers`` and ``num_heads`` serve both; ``queries``, ``blocks`` and ``words`` only film_conv,
+    ``width``, ``layers`` and ``num_heads`` serve both; ``queries``, ``blocks``, ``words`` and ``fusion`` only film_conv,
     ``patch`` only patch.
     """
 
@@ -35,6 +35,7 @@ class TransformerEncoder(nn.Module):
         patch: int,
         dropout: float,
         words: int = 0,  # checkpoints of before it have none
+        fusion: int | None = None,  # likewise
     ) -> None:
         super().__init__()
         sizes = {"width": width, "layers": layers, "num_heads": num_heads}
@@ -48,6 +49,7 @@ class TransformerEncoder(nn.Module):
                 queries=queries,
                 blocks=blocks,
                 words=words,
+                fusion=fusion,
                 dropout=dropout,
                 **sizes,
             )

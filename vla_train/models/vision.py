@@ -31,13 +31,24 @@ class SymbolEmbedding(nn.Module):
         return torch.stack(embedded).sum(0).permute(0, 3, 1, 2)
 
 
+class Conv2d(nn.Conv2d):
+    """Pictures come with their channels last; weights in that order spare the CPU a copy of them, a sixth of an update.
+
+    Stored they stay as they are everywhere else, and so do the optimizer's averages of them.
+    """
+
+    def forward(self, image: Float[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:
+        weight = self.weight.contiguous(memory_format=torch.channels_last)
+        return functional.conv2d(image, weight, self.bias, self.stride, self.padding)
+
+
 class Halvings(nn.Module):
     """Convolutions of stride 2."""
 
     def __init__(self, channels: int, width: int, halvings: int) -> None:
         super().__init__()
         sizes = [channels, width // 2, *[width] * (halvings - 1)] if halvings > 1 else [channels, width]
-        self.layers = nn.ModuleList(nn.Conv2d(*pair, 4, 2, padding=1) for pair in itertools.pairwise(sizes))
+        self.layers = nn.ModuleList(Conv2d(*pair, 4, 2, padding=1) for pair in itertools.pairwise(sizes))
 
     def forward(self, image: Num[Tensor, "n c y x"]) -> Float[Tensor, "n d _y _x"]:
         features = to_float(image)
@@ -51,7 +62,7 @@ class FilmConv(nn.Module):
 
     def __init__(self, width: int, sentence: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.conv = Conv2d(width, width, 3, padding=1)
         self.film = nn.Linear(sentence, 2 * width)
 
     def forward(self, image: Float[Tensor, "n c y x"], sentence: Float[Tensor, "n s"]) -> Float[Tensor, "n c y x"]:

@@ -1,8 +1,9 @@
 """What every learning paradigm is: a module with optimizers that turns a batch into an update."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import ClassVar, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from vla_train.models.policy import Policy
@@ -42,3 +43,17 @@ class Paradigm(nn.Module, Generic[B]):
     def load_optimizer_state(self, state: StateDict) -> None:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state[name])
+
+
+def average(rows: Sequence[Metrics]) -> Metrics:
+    """The mean of each metric over several gradient steps."""
+    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+
+
+@torch.no_grad()
+def follow(target: nn.Module, source: nn.Module, tau: float) -> None:
+    """A target network takes over a share ``tau`` of another's weights (Lillicrap et al. 2016, "Continuous control with deep
+    reinforcement learning", algorithm 1)."""
+    theirs: list[Tensor] = list(target.parameters())
+    ours: list[Tensor] = list(source.parameters())
+    torch._foreach_lerp_(theirs, ours, tau)

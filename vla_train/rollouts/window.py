@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vla_train.spec import StateDict
+
 
 class Window:
     """Frames per row, oldest first. Before an episode began its first frame stands there, with ``present`` False.
@@ -38,6 +40,15 @@ class Window:
         images = {name: array[rows] for name, array in self._arrays.items() if name}
         present = np.arange(self.history) >= self.history - self._seen[rows][:, None]
         return images, self._arrays[""][rows], present
+
+    def state_dict(self) -> StateDict:
+        return {"seen": self._seen.copy(), "arrays": {name: array.copy() for name, array in self._arrays.items()}}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Raises ``ValueError`` for windows of another length."""
+        if any(len(array) != len(state["seen"]) or array.shape[1] != self.history for array in state["arrays"].values()):
+            raise ValueError(f"the windows are not of {self.history} frames")
+        self._seen, self._arrays = state["seen"], dict(state["arrays"])
 
     def _grow(self, size: int) -> None:
         missing = size - len(self._seen)

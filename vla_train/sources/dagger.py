@@ -98,6 +98,9 @@ class DaggerSource:
         self._batches += 1
         return batch
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def state_dict(self) -> StateDict:
         played = [part.fingerprint for part in list(self._parts.values())[1:]]
         return {"batches": self._batches, "rounds": played, "source": self._source.state_dict()}

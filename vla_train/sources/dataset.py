@@ -115,6 +115,9 @@ class DatasetSource:
         self._batches += 1
         return batch
 
+    def figures(self) -> dict[str, float]:
+        return {}
+
     def state_dict(self) -> StateDict:
         return {"batches": self._batches}
 

@@ -7,6 +7,8 @@ EVALUATION = "evaluation/"
 _SHARES = ("success", "accuracy", "agreement", "wait", "share", "chance")  # shown as a percentage
 _SHOWN = {  # what is shown of training, by the last part of its name
     "loss": "loss",
+    "return": "return",
+    "success": "success",
     "learning_rate": "rate",
     "gradient_norm": "gradient",
     "updates_per_s": "updates/s",

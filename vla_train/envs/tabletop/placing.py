@@ -48,12 +48,20 @@ def anchor_xy(state: State, relation: np.ndarray, other: np.ndarray) -> tuple[np
 
 def in_place(state: State, relation: np.ndarray, slot: np.ndarray, other: np.ndarray) -> np.ndarray:
     """bool [n]: the object lies, or is held, where the relation wants it."""
-    rows, limits = np.arange(len(relation)), _LIMITS[relation]
+    rows = np.arange(len(relation))
     x, y = anchor_xy(state, relation, other)
-    x, y = state.x[rows, slot] - x, state.y[rows, slot] - y
+    return _within(state.x[rows, slot] - x, state.y[rows, slot] - y, _LIMITS[relation].T)
+
+
+def related(state: State, relation: int) -> np.ndarray:
+    """bool [n, m, m]: the first object lies so to the second."""
+    return _within(state.x[:, :, None] - state.x[:, None], state.y[:, :, None] - state.y[:, None], _LIMITS[relation])
+
+
+def _within(x: np.ndarray, y: np.ndarray, limits: np.ndarray) -> np.ndarray:
     square = x * x + y * y
-    ring = (square >= limits[:, 0] ** 2) & (square <= limits[:, 1] ** 2)
-    inside: np.ndarray = ring & (x >= limits[:, 2]) & (x <= limits[:, 3]) & (np.abs(y) <= limits[:, 4])
+    ring = (square >= limits[0] ** 2) & (square <= limits[1] ** 2)
+    inside: np.ndarray = ring & (x >= limits[2]) & (x <= limits[3]) & (np.abs(y) <= limits[4])
     return inside
 
 

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from vla_train.envs.contract import Goal
-from vla_train.envs.tabletop import describe, wording, world
+from vla_train.envs.tabletop import describe, facts, wording, world
 from vla_train.envs.tabletop.actions import ACTIONS, discretise, to_motion
 from vla_train.envs.tabletop.expert import expert_action
 from vla_train.envs.tabletop.goal_data import to_arrays
@@ -64,6 +64,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
         self.num_envs, self.stage, self.split, self.shaping = num_envs, stage, split, float(shaping)
         self._stage, self._objects = STAGES[stage], (min_objects, max_objects)
         self._furnished = self._stage.trays + self._stage.walls > 0
+        self.fact_sentences = facts.sentences(self._furnished)
         self._randomization = randomization if randomization is not None and randomization.changes() else None
         slots = max_objects if self._randomization is None else self._randomization.slots(max_objects)
         self._state = State.empty(num_envs, slots, self._stage.trays, self._stage.walls)
@@ -170,7 +171,7 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
 
     def _potentials(self) -> np.ndarray:
         """Minus the metres that remain, [n]."""
-        return -self._progress.remaining(self._state)
+        return -self.remaining()
 
     def _rewards(self, reached: np.ndarray, terminated: np.ndarray) -> np.ndarray:
         """1 at success plus ``shaping`` times (discount x potential after - potential before); 0 is the potential of an end."""
@@ -232,6 +233,14 @@ class TabletopVectorEnv(VectorEnv[Any, Any, Any]):
     def describe(self) -> list[str]:
         """The state in words."""
         return describe.describe(self._state)
+
+    def facts(self) -> np.ndarray:
+        """What the robot does and has changed: numbers of ``fact_sentences`` that are true, int64 [n, f], -1 for none."""
+        return facts.facts(self._state)
+
+    def remaining(self) -> np.ndarray:
+        """Metres that remain to the goal, float64 [n]."""
+        return self._progress.remaining(self._state)
 
     def get_scenes(self) -> list[dict[str, Any]]:
         """Each row's whole state with its goal, as JSON values."""

@@ -1,5 +1,9 @@
 """An independent normal distribution for every entry of the chunk."""
 
+import math
+from typing import Literal
+
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
@@ -10,20 +14,40 @@ from vla_train.spec import ActionSpec
 
 
 class GaussianHead(nn.Module):
-    """Mean and standard deviation from the features; ``min_std`` (normalized units) keeps the likelihood bounded."""
+    """Mean and standard deviation from the features; ``min_std`` (normalized units) keeps the likelihood bounded.
 
-    def __init__(self, feature_size: int, action: ActionSpec, chunk: int, *, hidden: int = 256, min_std: float = 0.01) -> None:
+    With ``std="constant"`` each number of the chunk has one learned standard deviation, 1 at first, whatever is seen: what a
+    policy that learns by trying wants, as it then tries as much in places that it has not learned yet.
+    """
+
+    def __init__(
+        self,
+        feature_size: int,
+        action: ActionSpec,
+        chunk: int,
+        *,
+        hidden: int = 256,
+        min_std: float = 0.01,
+        std: Literal["features", "constant"] = "features",
+    ) -> None:
         super().__init__()
         self.shape = (chunk, action.size)
         self.min_std = min_std
-        self.layers = mlp(feature_size, hidden, 2 * chunk * action.size)
+        constant = std == "constant"
+        self.layers = mlp(feature_size, hidden, (1 if constant else 2) * chunk * action.size)
+        one = math.log(math.expm1(max(1.0 - min_std, 1e-3)))  # softplus of it, and min_std, are 1
+        self.spread = nn.Parameter(torch.full(self.shape, one)) if constant else None
 
     @classmethod
     def fits(cls, action: ActionSpec) -> bool:
         return action.kind == "continuous"
 
     def _normal(self, fused: Tensor) -> Normal:
-        mean, spread = self.layers(fused).float().unflatten(-1, (2, *self.shape)).unbind(-3)
+        if self.spread is None:
+            mean, spread = self.layers(fused).float().unflatten(-1, (2, *self.shape)).unbind(-3)
+        else:
+            mean = self.layers(fused).float().unflatten(-1, self.shape)
+            spread = self.spread.expand_as(mean)
         return Normal(mean, functional.softplus(spread) + self.min_std, validate_args=False)
 
     def distribution(self, fused: Float[Tensor, "*b f"]) -> Independent[Normal]:

@@ -1,0 +1,125 @@
+"""Runs that learn in their environment, without a dataset: made, resumed, evaluated, started from a cloned policy, refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from tests import broken_worlds  # registers its environments
+from tests.cli.conftest import run_folder
+
+assert broken_worlds
+SMALL = ["source.num_envs=4", "source.steps=16", "every.evaluate=0", "evaluation.held_out_frames=0"]
+CARTPOLE = ["paradigm=ppo", "dataset=gym", "dataset.env_id=CartPole-v1", "model=feature_mlp", *SMALL]
+TABLE = ["paradigm=ppo", "environment.cameras=[]", "model=feature_mlp", *SMALL]
+
+
+@pytest.fixture(scope="module")
+def train(workplace):
+    return lambda *words, expect=0: workplace.here("vla-train", *words, expect=expect)
+
+
+def rows(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, bytes]:
+    tensors = load_file(run / "checkpoints" / "last" / "policy.safetensors")
+    return {name: tensor.numpy().tobytes() for name, tensor in tensors.items()}
+
+
+@pytest.fixture(scope="module")
+def whole(train) -> Path:
+    return run_folder(train("name=ppo", *CARTPOLE, "steps=6", "optimizer.schedule=constant"))
+
+
+def test_a_run_learns_in_its_world_alone(workplace, whole):
+    facts = json.loads((whole / "run.json").read_text())
+    assert facts["outcome"] == "finished"
+    last = rows(whole)[-1]
+    assert last["samples"] == 6 * 4 * 16
+    assert {f"train/{name}" for name in ("return", "length", "kl", "clip_fraction", "explained_variance", "entropy")} <= set(last)
+    assert json.loads((whole / "report.json").read_text())["metrics"]["length"] > 0
+    data = json.loads((whole / "checkpoints" / "last" / "data.json").read_text())
+    assert data["fingerprint"] == facts["dataset"]
+    assert data["parts"] == {}
+
+
+def test_stopped_in_the_middle_of_episodes_and_resumed_it_is_the_same_to_the_bit(workplace, train, whole):
+    run = run_folder(train("name=ppo-stopped", *CARTPOLE, "steps=3", "optimizer.schedule=constant"))
+    printed = train(f"resume={run}", "steps=6")
+    assert "begin anew" not in printed
+    assert weights(run) == weights(whole)
+    names = [name for name in rows(whole)[-1] if name.startswith("train/")]
+    assert [[row.get(name) for name in names] for row in rows(run)] == [[row.get(name) for name in names] for row in rows(whole)]
+
+
+def test_it_is_evaluated_like_any_other(workplace, whole, tmp_path):
+    printed = workplace.here("vla-eval", f"checkpoint={whole}", "episodes=2", "num_envs=2", f"output={tmp_path}")
+    assert "the run learned in its environment, without demonstrations" in printed
+    assert json.loads((tmp_path / "report.json").read_text())["metrics"]["success"] == 0.0
+
+
+@pytest.fixture(scope="module")
+def cloned(train) -> dict[int, Path]:
+    """Cloned policies that decide one and four actions at once."""
+    settings = ["environment.cameras=[]", "model=feature_mlp", "head=gaussian", "steps=1", "every.evaluate=0"]
+    return {chunk: run_folder(train(f"name=chunk{chunk}", *settings, f"dataset.chunk={chunk}")) for chunk in (1, 4)}
+
+
+def test_a_cloned_policy_goes_on_by_trying(train, cloned):
+    tuned = ["paradigm.reference=0.1", "paradigm.value_warmup=1", "paradigm.freeze_encoder=true"]
+    run = run_folder(train("name=tuned", f"init={cloned[1]}", *TABLE, "steps=2", *tuned))
+    before, after = weights(cloned[1]), weights(run)
+    assert {name.split(".")[0] for name in before if before[name] != after[name]} == {"head"}
+    assert "train/reference_kl" in rows(run)[-1]
+    again = run_folder(train("name=tuned-stopped", f"init={cloned[1]}", *TABLE, "steps=1", "optimizer.schedule=constant", *tuned))
+    train(f"resume={again}", "steps=2")
+    straight = run_folder(train("name=tuned", f"init={cloned[1]}", *TABLE, "steps=2", "optimizer.schedule=constant", *tuned))
+    assert weights(again) == weights(straight), "the reference is the policy that the run began with, not the one resumed"
+
+
+def test_a_cloned_policy_that_decides_several_actions_is_refused_with_the_way_out(train, cloned):
+    printed = train(f"init={cloned[4]}", *TABLE, "steps=1", expect=4)
+    assert "predicts 4 actions at once, but paradigm=ppo decides 1 at a time: train it with dataset.chunk=1" in printed
+
+
+def test_no_demonstrations_are_made(train, tmp_path):
+    run = run_folder(train(*TABLE, "steps=1", f"output={tmp_path}"))
+    assert [path.name for path in tmp_path.iterdir()] == [run.name]
+    assert json.loads((run / "checkpoints/last/spec.json").read_text())["chunk"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([*TABLE, "head=regression"], 2, "RegressionHead does not give: train with head=gaussian_constant"),
+        ([*TABLE, "head=categorical"], 2, "head=categorical does not fit continuous actions; these do: gaussian_constant"),
+        ([*CARTPOLE[:4], "source=dataset"], 2, "paradigm=ppo learns from Rollout, but source=dataset yields Transition"),
+        (["source=rollout"], 2, "paradigm=bc learns from Demonstration, but source=rollout yields Rollout"),
+        ([*TABLE[:1], "environment=none"], 2, "source=rollout plays in the run's environment, and there is none"),
+        ([*TABLE, "dataset.path=x"], 2, "leave out dataset.path"),
+        ([*TABLE, "augmentation=language"], 2, "augmentation=language changes recorded samples"),
+        (
+            [*TABLE, "curriculum=progressive", "curriculum.max_steps=9"],
+            2,
+            "plays one stage at a time: set curriculum.rehearsal=0",
+        ),
+        ([*TABLE, "curriculum=mixed"], 2, "source=rollout plays one stage at a time"),
+        ([*TABLE, "paradigm.reference=1"], 2, "give a checkpoint to start from with init="),
+        ([*TABLE, "paradigm.freeze_encoder=true"], 2, "give a checkpoint to start from with init="),
+        ([*TABLE, "paradigm.minibatches=33"], 2, "lower paradigm.minibatches"),
+        ([*CARTPOLE[:2], "dataset.observation=pixels", "model=feature_mlp"], 2, "there are only pictures (pixels)"),
+        (
+            [*CARTPOLE, "dataset.env_id=Broken-nan-reward-v0"],
+            6,
+            "mend the environment's reward, nothing can be learned",
+        ),
+    ],
+)
+def test_what_does_not_go_is_told_in_one_message(train, words, code, message):
+    printed = train(*words, "steps=1", "name=refused", expect=code)
+    assert message in printed
+    assert "Traceback" not in printed
+    assert "demonstrations;" not in printed, "nothing is made before"
