@@ -114,11 +114,11 @@ def test_the_runs_environment_named_again_keeps_the_runs_stage_and_randomization
         (["output=x", "environment=none"], "name one"),
         (["output=x", "environment=gym"], "has no expert"),
         (["output=/dev/null/x", "environment=tabletop", "episodes=1"], "episodes cannot be written to /dev/null"),
-        (["output=x", "environment=tabletop", "player=person"], "no terminal"),
+        (["output=deep/x", "environment=tabletop", "player=person"], "no terminal"),
     ],
 )
 def test_what_cannot_be_is_told(workplace, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
     assert message in workplace.here("vla-collect", *words, expect=2)
-    assert not (tmp_path / "x/meta").exists()
+    assert not list(tmp_path.iterdir())
