@@ -92,3 +92,11 @@ def test_fits():
     assert CategoricalHead.fits(MOVES)
     assert not RegressionHead.fits(MOVES)
     assert not GaussianHead.fits(MOVES)
+
+
+def test_a_head_can_be_one_layer_that_prefers_nothing_yet():
+    action = ActionSpec("discrete", 1, choices=4)
+    head = CategoricalHead(8, action, 1, hidden=0, begin=0.01)
+    (layer,) = head.layers
+    assert torch.allclose(layer.weight @ layer.weight.T, 1e-4 * torch.eye(4), atol=1e-7), "orthogonal, of length 0.01"
+    assert head.distribution(torch.randn(5, 8)).base_dist.probs.sub(0.25).abs().max() < 0.02

@@ -253,7 +253,8 @@ RULES: dict[str, str] = {
     "model.language": "instruction | none",
     "model.vocabulary": "int >= 300",  # the byte fallback alone takes 256
     "head.loss": "l1 | l2",
-    "head.hidden": "int >= 1",
+    "head.hidden": "int >= 0",
+    "head.begin": "null | float > 0",
     "head.min_std": "float > 0",
     "head.std": "features | constant",
 }

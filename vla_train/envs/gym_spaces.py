@@ -54,9 +54,8 @@ class View:
             if _is_image(leaf):
                 images[_name(path)] = np.ascontiguousarray(value, np.uint8)
             else:
-                state.append(
-                    np.asarray(value if isinstance(leaf, spaces.Box) else spaces.flatten(leaf, value), np.float32).ravel()
-                )
+                numbers = value if isinstance(leaf, spaces.Box) else spaces.flatten(leaf, value)
+                state.append(np.asarray(numbers, np.float32).ravel())
         vector = np.concatenate(state)
         if len(vector) != len(self.state_names):
             raise WorldError(

@@ -5,17 +5,21 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.distributions import Categorical, Independent
 
-from vla_train.models.heads.common import masked_mean, mlp
+from vla_train.models.heads.common import begin_small, masked_mean, mlp
 from vla_train.spec import ActionSpec
 
 
 class CategoricalHead(nn.Module):
-    """Logits for ``action.choices`` discrete actions; a chunk is int64 [h, 1]."""
+    """Logits for ``action.choices`` discrete actions; a chunk is int64 [h, 1]. ``begin``: see ``begin_small``."""
 
-    def __init__(self, feature_size: int, action: ActionSpec, chunk: int, *, hidden: int = 256) -> None:
+    def __init__(
+        self, feature_size: int, action: ActionSpec, chunk: int, *, hidden: int = 256, begin: float | None = None
+    ) -> None:
         super().__init__()
         self.shape = (chunk, 1, action.choices)
         self.layers = mlp(feature_size, hidden, chunk * action.choices)
+        if begin is not None:
+            begin_small(self.layers, begin)
 
     @classmethod
     def fits(cls, action: ActionSpec) -> bool:

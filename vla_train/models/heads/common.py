@@ -5,7 +5,19 @@ from torch import Tensor, nn
 
 
 def mlp(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """One hidden layer, or with ``hidden`` 0 none."""
+    if not hidden:
+        return nn.Sequential(nn.Linear(inputs, outputs))
     return nn.Sequential(nn.Linear(inputs, hidden), nn.GELU(), nn.Linear(hidden, outputs))
+
+
+def begin_small(layers: nn.Sequential, share: float) -> None:
+    """Last layer orthogonal, ``share`` as large as usual, biases 0: a policy that begins so prefers nothing yet (Andrychowicz et
+    al. 2021, "What matters for on-policy deep actor-critic methods?", section 3.2)."""
+    last = layers[-1]
+    assert isinstance(last, nn.Linear), "mlp ends with one"
+    nn.init.orthogonal_(last.weight, share)
+    nn.init.zeros_(last.bias)
 
 
 def masked_mean(values: Float[Tensor, "*b h a"], valid: Bool[Tensor, "*b h a"]) -> Float[Tensor, "*b"]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 from torch.nn import functional
 
-from vla_train.models.heads.common import masked_mean, mlp
+from vla_train.models.heads.common import begin_small, masked_mean, mlp
 from vla_train.spec import ActionSpec
 
 
@@ -17,7 +17,8 @@ class GaussianHead(nn.Module):
     """Mean and standard deviation from the features; ``min_std`` (normalized units) keeps the likelihood bounded.
 
     With ``std="constant"`` each number of the chunk has one learned standard deviation, 1 at first, whatever is seen: what a
-    policy that learns by trying wants, as it then tries as much in places that it has not learned yet.
+    policy that learns by trying wants, as it then tries as much in places that it has not learned yet. ``begin``: see
+    ``begin_small``.
     """
 
     def __init__(
@@ -29,12 +30,15 @@ class GaussianHead(nn.Module):
         hidden: int = 256,
         min_std: float = 0.01,
         std: Literal["features", "constant"] = "features",
+        begin: float | None = None,
     ) -> None:
         super().__init__()
         self.shape = (chunk, action.size)
         self.min_std = min_std
         constant = std == "constant"
         self.layers = mlp(feature_size, hidden, (1 if constant else 2) * chunk * action.size)
+        if begin is not None:
+            begin_small(self.layers, begin)
         one = math.log(math.expm1(max(1.0 - min_std, 1e-3)))  # softplus of it, and min_std, are 1
         self.spread = nn.Parameter(torch.full(self.shape, one)) if constant else None
 
