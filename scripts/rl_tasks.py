@@ -1,5 +1,7 @@
-"""The settings of ``benchmark_rl.py``, ours and Stable-Baselines3's side by side: those that its zoo tuned for its own algorithms,
-but for what only one of the two has (normalization of observations, clip ranges that shrink, state-dependent exploration).
+"""The settings of ``benchmark_rl.py``, ours and Stable-Baselines3's side by side.
+
+They are those that its zoo tuned for its own algorithms, but for what only one of the two has (normalization of observations,
+clip ranges that shrink, state-dependent exploration).
 """
 
 from dataclasses import dataclass

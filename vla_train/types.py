@@ -6,7 +6,6 @@ Axes: ``*b`` batch (any leading dimensions), ``k`` history window, ``h`` action 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
@@ -24,9 +23,14 @@ class RawObservation(TypedDict):
     extras: NotRequired[dict[str, np.ndarray]]
 
 
-@cache
-def _names(kind: type) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind))
+_NAMES: dict[type, tuple[str, ...]] = {}  # of the fields of each record: looking them up anew takes longer than what is done
+
+
+def _names(kind: Any) -> tuple[str, ...]:
+    found = _NAMES.get(kind)
+    if found is None:
+        found = _NAMES[kind] = tuple(field.name for field in fields(kind))
+    return found
 
 
 def _apply(value: Any, fn: Callable[[Tensor], Any]) -> Any:

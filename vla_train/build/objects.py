@@ -73,7 +73,7 @@ def environment_maker(config: Config, stage: Stage, *, guarded: bool = True) -> 
 def safe(config: Config, environment: Environment) -> Environment:
     """The environment with what the run's ``safety`` forbids, if it forbids anything."""
     node = config.get("safety") or {"_target_": None}
-    return environment if node["_target_"] is None else make(node, "safety")(environment)  # type: ignore[no-any-return]
+    return environment if node["_target_"] is None else make(node, "safety")(environment)
 
 
 def make_randomization(config: Config) -> Any:

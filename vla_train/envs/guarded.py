@@ -90,7 +90,7 @@ class Guarded(Wrapper):
         self._aborted |= aborted
         terminated, truncated = (terminated & live) | aborted, truncated & live & ~aborted
         self._over |= terminated | truncated
-        told = {"aborted": aborted, "limited": limited & live}
+        told: dict[str, Any] = {"aborted": aborted, "limited": limited & live}
         if terms := info.get("reward_terms"):
             told["reward_terms"] = {**terms, "safety": -taken}
         return observation, reward * live - taken, terminated, truncated, info | told
@@ -115,7 +115,8 @@ class Guarded(Wrapper):
 
     @property
     def success(self) -> np.ndarray:
-        return self.inner.success & ~self._aborted
+        reached: np.ndarray = self.inner.success & ~self._aborted
+        return reached
 
     def set_scenes(self, rows: Sequence[int], scenes: Sequence[dict[str, Any]]) -> RawObservation:
         found = self.inner.set_scenes(rows, scenes)
