@@ -6,9 +6,10 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.cli.conftest import run_folder
+from tests.recordings import write_v30
 
 MIXED = ["dataset.mediocre=0.5", "dataset.random=0.3", "environment.cameras=[]", "model=feature_mlp", "every.evaluate=0"]
-CQL = ["paradigm=cql", *MIXED, "optimizer.schedule=constant"]
+CQL = ["paradigm=cql", *MIXED]
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +52,9 @@ def test_it_acts_within_the_bounds_whatever_the_data(train):
 
 
 def test_data_without_rewards_are_refused_with_the_way_out(train, tmp_path):
-    from tests.recordings import write_recording
-
-    folder = write_recording(tmp_path / "data")
-    words = ["paradigm=cql", "dataset=lerobot", f"dataset.path={folder}", "model=feature_mlp", "dataset.cameras=[]", "steps=1"]
-    printed = train("name=refused", *words, expect=3)
+    write_v30(tmp_path / "data")
+    words = ["paradigm=cql", "dataset=lerobot", f"dataset.path={tmp_path / 'data'}", "model=feature_mlp", "dataset.cameras=[]"]
+    printed = train("name=refused", *words, "steps=1", expect=3)
     assert "has no rewards" in printed
     assert "record episodes with vla-collect" in printed
     assert "Traceback" not in printed

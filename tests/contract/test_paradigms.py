@@ -143,7 +143,8 @@ def test_only_listed_parameters_change(name):
     paradigm.update(batch)
     changed = {key for key, value in paradigm.named_parameters() if not torch.equal(before[key], value)}
     assert changed
-    assert all(id(dict(paradigm.named_parameters())[key]) in listed for key in changed)
+    moved = {key for key in changed if not key.startswith("target")}  # networks that follow others
+    assert all(id(dict(paradigm.named_parameters())[key]) in listed for key in moved)
 
 
 def test_saved_and_loaded_the_next_update_is_the_same_to_the_bit(name):

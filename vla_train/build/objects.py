@@ -41,9 +41,10 @@ def make(node: Config, group: str, **extra: Any) -> Any:
     return target(**{key: value for key, value in node.items() if key != "_target_"}, **extra)
 
 
-def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment] | None:
+def environment_maker(config: Config, stage: Stage, *, guarded: bool = True) -> Callable[..., Environment] | None:
     """Makes environments of a stage: ``maker(num_envs, **changes)``; None where the run has no environment. A change is another
-    value for one of the environment's keys, or another ``randomization`` than the run's (None: none).
+    value for one of the environment's keys, or another ``randomization`` than the run's (None: none). ``guarded``: with the run's
+    ``safety``.
     """
     node = config["environment"]
     if node["_target_"] is None:
@@ -62,9 +63,16 @@ def environment_maker(config: Config, stage: Stage) -> Callable[..., Environment
                 name = config["choices"]["environment"]
                 raise UsageError(f"environment={name} has nothing that could be randomized: set randomization=none")
             keys["randomization"] = randomization
-        return workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
+        made = workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
+        return safe(config, made) if guarded else made
 
     return maker
+
+
+def safe(config: Config, environment: Environment) -> Environment:
+    """The environment with what the run's ``safety`` forbids, if it forbids anything."""
+    node = config.get("safety") or {"_target_": None}
+    return environment if node["_target_"] is None else make(node, "safety")(environment)  # type: ignore[no-any-return]
 
 
 def make_randomization(config: Config) -> Any:

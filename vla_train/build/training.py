@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vla_train import checkpoint, run_folder, runtime
 from vla_train import config as configuration
-from vla_train.build import rounds
+from vla_train.build import rounds, worlds
 from vla_train.build.learner import Learner, make_learner, sources_of, texts_of
 from vla_train.build.objects import (
     Config,
@@ -147,7 +147,8 @@ def _write_report(trainer: Trainer, diagnostics: Config, config: Config) -> None
     """The run's own report.json: what its last evaluation measured, and what was noticed while it learned."""
     last = trainer.report or Report(metrics={}, not_applicable={"evaluation": "none was made (every.evaluate, evaluation)"})
     progress = trainer.curriculum.state_dict()
-    sections = {"diagnostics": diagnostics} | ({"curriculum": progress} if progress else {})
+    parts = {"diagnostics": diagnostics, "curriculum": progress, "safety": worlds.safety_of(trainer.source)}
+    sections = {name: part for name, part in parts.items() if part or name == "diagnostics"}
     report = Report(last.metrics, not_applicable=last.not_applicable, sections=sections)
     facts = {"run": str(trainer.run), "step": trainer.counters.step, "seeds": "validation", **config["evaluation"]}
     write_report(trainer.run, report, facts)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vla_train import config as configuration
-from vla_train.build.objects import Config, environment_maker, make
+from vla_train.build.objects import Config, environment_maker, make, safe
 from vla_train.collection.demonstrations import fingerprint
 from vla_train.collection.recording import World
 from vla_train.data.mixture import common_spec
@@ -22,6 +22,7 @@ from vla_train.paradigms.base import Paradigm
 from vla_train.processor import Processor
 from vla_train.rollouts import evaluating
 from vla_train.seeds import seeds
+from vla_train.sources.player import Player
 from vla_train.spec import Spec, Stage
 from vla_train.types import Observation, Transition
 
@@ -130,12 +131,21 @@ def played(
 
 
 def _maker(config: Config, stage: Stage) -> Callable[[int], Environment]:
-    maker = environment_maker(config, stage)
+    maker = environment_maker(config, stage, guarded=False)
     if maker is None:
         name = config["choices"]["source"]
         raise UsageError(f"source={name} plays in the run's environment, and there is none (environment=none): name one")
     held_out = {"split": "train"} if "split" in config["environment"] else {}  # what is held out is never played
-    if config["reward"]["_target_"] is None:
-        return lambda num_envs: maker(num_envs, **held_out)
-    reward = make(config["reward"], "reward")
-    return lambda num_envs: reward(maker(num_envs, **held_out))
+    reward = None if config["reward"]["_target_"] is None else make(config["reward"], "reward")
+
+    def made(num_envs: int) -> Environment:
+        environment = maker(num_envs, **held_out)
+        return safe(config, environment if reward is None else reward(environment))  # whose penalty comes on top of the reward
+
+    return made
+
+
+def safety_of(source: Any) -> dict[str, int]:
+    """What a source that played in a guarded environment counted there; nothing of any other."""
+    player = getattr(source, "player", None)
+    return player.safety if isinstance(player, Player) else {}

@@ -19,6 +19,7 @@ MEANING = {
     "augmentation": "changes to images and words in training",
     "randomization": "changes to the simulated world",
     "reward": "what a policy that learns by trying is rewarded for",
+    "safety": "what it may not do there",
     "uncertainty": "how the policy tells what it does not know",
     "optimizer": "steps, schedule, clipping, averaging",
     "runtime": "device, threads, precision",

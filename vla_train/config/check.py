@@ -145,8 +145,13 @@ def _of_reinforcement(config: Mapping[str, Any]) -> list[str]:
             found.append(f"paradigm.{key} {what}, and a fresh policy knows nothing: give a checkpoint to start from with init=.")
     if config["environment"].get("shaping") and config["reward"].get("_target_") is not None:
         found.append("reward= takes the place of the environment's own: leave out environment.shaping, and set reward.progress.")
+    sizes = _integers({**source, "parts": paradigm.get("minibatches")}, "batch_size", "parts")
+    if sizes and sizes[0] % sizes[1]:
+        found.append(
+            f"source.batch_size={sizes[0]} must be a multiple of paradigm.minibatches={sizes[1]}, into which it is split."
+        )
     sizes = _integers({**source, "parts": paradigm.get("minibatches")}, "num_envs", "steps", "parts")
-    if sizes and sizes[0] * sizes[1] < 2 * sizes[2]:
+    if "batch_size" not in source and sizes and sizes[0] * sizes[1] < 2 * sizes[2]:
         found.append(
             f"paradigm.minibatches={sizes[2]} of source.num_envs={sizes[0]} times source.steps={sizes[1]} have less than two "
             "steps each: lower paradigm.minibatches."

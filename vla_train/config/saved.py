@@ -17,7 +17,7 @@ from vla_train.errors import CheckpointError, UsageError
 RESUMABLE = ("resume", "steps", "env_steps", "minutes", "tracker.", "runtime.device", "force_dataset", "debug")
 
 
-ADDED = {"reward": "environment"}  # groups that older configs lack, and what was done before there was a choice
+ADDED = {"reward": "environment", "safety": "none"}  # groups that older configs lack, and what was done before there was a choice
 
 LARGEST = 1_000_000  # letters of a config; ours have three thousand
 LONGEST = 10_000  # letters of one value, for numbers of a million digits take minutes to read

@@ -29,6 +29,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "augmentation": ("vla_train.data",),
     "randomization": ("vla_train.envs",),
     "reward": ("vla_train.rewards",),
+    "safety": ("vla_train.envs.guarded",),
     "uncertainty": ("vla_train.uncertainty",),
     "optimizer": ("vla_train.optim",),
     "runtime": (),

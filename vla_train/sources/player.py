@@ -82,6 +82,11 @@ class Player:
         """Steps of the episodes under way, int64 [n]."""
         return self._tally.length
 
+    @property
+    def safety(self) -> dict[str, int]:
+        """In a guarded environment: steps and episodes so far, episodes that it aborted, actions that it limited."""
+        return dict(self._tally.totals)
+
     def figures(self) -> dict[str, float]:
         """Of the episodes that ended since this was last asked: mean return and length, share of successes, how many."""
         return self._tally.take()
@@ -104,6 +109,7 @@ class Player:
         ended = terminated | truncated
         judged = ended.any() and "success" not in self._world.not_applicable
         self._tally.add(reward, ended, self._world.success if judged else None, info.get("reward_terms", {}))
+        self._tally.guard(info, ended)
         if ended.any():
             recorder.after(self._now)
             self._begin(ended, recorder)

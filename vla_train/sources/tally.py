@@ -1,12 +1,14 @@
 """Return, length and success of the episodes that are played while a policy learns."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from vla_train.spec import StateDict
 
 _SUMS = ("episodes", "return", "length", "success", "judged")
+GUARDED = ("aborted", "limited")  # what a guarded environment tells of a step: episodes that it ended, actions that it cut
 
 
 class Tally:
@@ -18,6 +20,7 @@ class Tally:
         self._terms: dict[str, np.ndarray] = {}  # the parts of the return, by the terms of the reward, if it has any
         self._sums = dict.fromkeys(_SUMS, 0.0)
         self.crashes = 0
+        self.totals: dict[str, int] = {}  # since the beginning: steps and episodes, and those of them that were not safe
 
     def begin(self, mask: np.ndarray) -> None:
         """New episodes in these rows."""
@@ -42,6 +45,13 @@ class Tally:
             self._add("success", success[ended])
             self._add("judged", ended)
 
+    def guard(self, info: Mapping[str, Any], ended: np.ndarray) -> None:
+        """Count what was not safe in a step of all rows."""
+        if GUARDED[0] in info:
+            counts = {"steps": len(ended), "episodes": ended.sum(), **{name: info[name].sum() for name in GUARDED}}
+            for name, count in counts.items():
+                self.totals[name] = self.totals.get(name, 0) + int(count)
+
     def _add(self, name: str, values: np.ndarray) -> None:
         self._sums[name] = self._sums.get(name, 0.0) + float(values.sum())
 
@@ -53,13 +63,14 @@ class Tally:
             found |= {name: total / count for name, total in sums.items() if name.startswith(("return", "length"))}
         if sums["judged"]:
             found["success"] = sums["success"] / sums["judged"]
+        found |= {name: float(self.totals[name]) for name in GUARDED if name in self.totals}
         self._sums, self.crashes = dict.fromkeys(_SUMS, 0.0), 0
         return found
 
     def state_dict(self) -> StateDict:
         rows = {"length": self.length.copy(), "return": self._return.copy()}
         terms = {name: part.copy() for name, part in self._terms.items()}
-        return {**rows, "terms": terms, "sums": dict(self._sums), "crashes": self.crashes}
+        return {**rows, "terms": terms, "sums": dict(self._sums), "crashes": self.crashes, "totals": dict(self.totals)}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Raises ``ValueError`` for the state of another number of rows."""
@@ -70,3 +81,4 @@ class Tally:
             raise ValueError("the tally of episodes is not one of so many rows")
         self.length, self._return, self._terms = state["length"], state["return"], dict(terms)
         self._sums, self.crashes = dict(state["sums"]), state["crashes"]
+        self.totals = dict(state.get("totals", {}))
