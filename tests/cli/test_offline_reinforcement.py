@@ -53,7 +53,8 @@ def test_it_acts_within_the_bounds_whatever_the_data(train):
 
 def test_data_without_rewards_are_refused_with_the_way_out(train, tmp_path):
     write_v30(tmp_path / "data")
-    words = ["paradigm=cql", "dataset=lerobot", f"dataset.path={tmp_path / 'data'}", "model=feature_mlp", "dataset.cameras=[]"]
+    columns = ["dataset.state=[state.arm]", "dataset.action=[action.arm]", "dataset.cameras=[]", "model=feature_mlp"]
+    words = ["paradigm=cql", "dataset=lerobot", f"dataset.path={tmp_path / 'data'}", *columns]
     printed = train("name=refused", *words, "steps=1", expect=3)
     assert "has no rewards" in printed
     assert "record episodes with vla-collect" in printed

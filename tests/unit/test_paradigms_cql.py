@@ -17,7 +17,7 @@ from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.optim import Optimizer, Progress
 from vla_train.paradigms.conservative import over_choices, over_samples, uniform_actions
 from vla_train.paradigms.cql import CQL, ContinuousCQL, DiscreteCQL, Proposed
-from vla_train.paradigms.dqn import Aimed
+from vla_train.paradigms.dqn import Aimed, action_values
 from vla_train.types import Transition
 
 
@@ -84,6 +84,19 @@ class TestNumberedActions:
             gaps[weight] = float(metrics["value_gap"])
         assert abs(gaps[0.0]) < 0.6 < gaps[1.0]
         assert "epsilon" not in metrics
+
+    def test_from_steps_by_chance_it_learns_the_way(self):
+        """Places 0, 1 and 2 in a row; action 1 goes right, action 0 left (not beyond 0), and right of 2 there is 1 to be had. Every
+        step is recorded as often as any other, so that an imitator would toss a coin."""
+        places = [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]
+        after = [0.0, 1.0, 0.0, 2.0, 1.0, 3.0]
+        batch = make_batch(places, [0, 1] * 3, [0.0] * 5 + [1.0], [0.5] * 6, after, [False] * 5 + [True])
+        cql = make_cql(conservative=0.1, tau=0.2)
+        for _ in range(200):
+            cql.update(batch)
+        values = action_values(cql.policy, observe([0.0, 1.0, 2.0]))
+        assert values.argmax(-1).tolist() == [1, 1, 1]
+        assert values[:, 1].tolist() == pytest.approx([0.25, 0.5, 1.0], abs=0.25)
 
     def test_other_heads_are_refused(self):
         with pytest.raises(UsageError, match=r"paradigm=cql .* head=action_values"):

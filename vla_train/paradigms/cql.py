@@ -100,8 +100,15 @@ class ContinuousCQL(CQL, SAC):
         **keys: Any,
     ) -> None:
         _need(policy, SquashedGaussianHead, "squashed_gaussian")
-        never = {"minibatches": 1, "random_start": False}  # nothing is tried
-        SAC.__init__(self, policy, make_optimizer=make_optimizer, make_encoder=make_encoder, **keys, **never)
+        SAC.__init__(
+            self,
+            policy,
+            make_optimizer=make_optimizer,
+            make_encoder=make_encoder,
+            minibatches=1,
+            random_start=False,  # nothing is tried
+            **keys,
+        )
         self._weight, self._samples = conservative, samples
 
     def _aim(self, batch: Transition) -> Proposed:
@@ -125,8 +132,9 @@ class ContinuousCQL(CQL, SAC):
             value = self.targets(self.policy, batch.next_observation, action).float().amin(0)
         return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, value)
 
-    def _critic_loss(self, part: Proposed) -> tuple[Tensor, Tensor, Metrics]:
+    def _critic_loss(self, part: sac.Aimed) -> tuple[Tensor, Tensor, Metrics]:
         """Equation 4 with CQL(H), of both critics: the weighted term and SAC's error."""
+        assert isinstance(part, Proposed), "_aim makes it"
         features = self.critics.encode(self.policy, part.observation)
         recorded = self.critics.judge(features, part.action).float()
         spread = features[:, :, None].expand(-1, -1, self._samples * 3, -1)
