@@ -108,9 +108,13 @@ def write_v21(folder, lengths=LENGTHS, *, codec="libx264", cameras=("top",), ver
     return _info(folder, version, lengths, **paths, **changes)
 
 
-def write_v30(folder, lengths=LENGTHS, *, codec="libx264", files=((0, 1), (2,)), gap=0.0, **changes):
-    """A v3.0 dataset with the camera ``top``, whose episodes share video ``files``, ``gap`` seconds of other pictures between."""
-    tables = {"data/chunk-000/file-000.parquet": table(range(len(lengths)), lengths)}
+def write_v30(folder, lengths=LENGTHS, *, codec="libx264", files=((0, 1), (2,)), gap=0.0, data_files=(), **changes):
+    """A v3.0 dataset with the camera ``top``, whose episodes share video ``files``, ``gap`` seconds of other pictures between,
+    and ``data_files``, if they are named: else all rows are in one, and it is not said in which."""
+    tables = {
+        f"data/chunk-000/file-{file:03d}.parquet": table(episodes, lengths)
+        for file, episodes in enumerate(data_files or [range(len(lengths))])
+    }
     tables["meta/tasks.parquet"] = pa.table({"task_index": range(len(TEXTS)), "task": TEXTS})
     places = {}
     for file, episodes in enumerate(files):
@@ -122,8 +126,11 @@ def write_v30(folder, lengths=LENGTHS, *, codec="libx264", files=((0, 1), (2,)),
             now += Fraction(lengths[e], FPS) + Fraction(gap).limit_denominator(15360)
         encode(folder / f"videos/observation.images.top/chunk-000/file-{file:03d}.mp4", numbers, codec=codec, seconds=seconds)
     key = "videos/observation.images.top"
+    of_data = [file for file, episodes in enumerate(data_files) for _ in episodes]
+    said = {"data/chunk_index": [0] * len(lengths), "data/file_index": of_data} if data_files else {}
     tables["meta/episodes/chunk-000/file-000.parquet"] = pa.table(
         {
+            **said,
             "episode_index": range(len(lengths)),
             "tasks": [[TEXTS[e % len(TEXTS)]] for e in range(len(lengths))],
             "length": list(lengths),

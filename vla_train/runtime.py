@@ -52,3 +52,11 @@ def device_of(name: str) -> torch.device:
         found = torch.cuda.device_count() or "no"
         raise UsageError(f"device {name}: torch sees {found} CUDA device(s) on this machine; take cpu")
     return torch.device(name)
+
+
+def process_group() -> tuple[int, int]:
+    """Which of how many processes this one is in the group of ``torch.distributed``; (0, 1) where none was initialised."""
+    group = torch.distributed
+    if not (group.is_available() and group.is_initialized()):
+        return 0, 1
+    return group.get_rank(), group.get_world_size()

@@ -54,10 +54,10 @@ def test_one_column_that_is_the_state_gets_its_name_and_no_copy(data, tmp_path):
 def test_episodes_words_and_names_can_be_chosen(data, tmp_path):
     pytest.importorskip("h5py")
     source = formats.write_robomimic(tmp_path / "demo.hdf5")
-    assert "2 episodes have no instruction" in (told := data("convert", source, tmp_path / "mute", DEPTH))
-    assert "dataset.instruction='...'" in told
+    refused = data("convert", source, tmp_path / "new", DEPTH, expect=3)
+    assert "has no instruction in episodes 0, 1: say it with vla-data convert instruction='...'" in refused
     words = ("episodes=[1]", "instruction=lift the cube", "rename={agentview_rgb: front, states: simulator}")
-    assert "no instruction" not in data("convert", source, tmp_path / "new", DEPTH, *words)
+    data("convert", source, tmp_path / "new", DEPTH, *words)
     reader = open_reader(tmp_path / "new", Choice(cameras=("front",)))
     assert reader.metadata.instructions == ["lift the cube"]
     assert reader.metadata.episodes[0]["mask"] == "train"

@@ -1,5 +1,6 @@
 """``vla-collect`` in real processes: an expert, a policy and both, kills in the middle, and what training makes of it."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,7 +10,6 @@ import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
 
 from tests.cli.conftest import run_folder
 from vla_train.data.reader import open_reader
@@ -65,11 +65,29 @@ def test_a_policy_plays_alike_in_any_number_of_processes_and_the_expert_labels(w
     for name in ("state", "action"):
         assert np.array_equal(getattr(here, name), getattr(there, name))
     (noted,) = collections(tmp_path / "here")
-    assert noted["recipe"]["checkpoint"].endswith("step_000004")
+    weights = (run / "checkpoints/last/policy.safetensors").read_bytes()
+    assert noted["recipe"]["policy"] == hashlib.sha256(weights).hexdigest()  # wherever the run lies
     workplace.here("vla-collect", f"output={tmp_path / 'here'}", f"checkpoint={run}", "episodes=4", "rows=4")
     rows = open_reader(tmp_path / "here").metadata.episodes
     assert [row["player"] for row in rows] == ["mixture"] * 8 + ["policy"] * 4
     assert [row["seed"] for row in rows] == list(range(12))
+
+
+def test_what_was_collected_in_several_ways_is_replayed_each_in_its_own(workplace, run, tmp_path):
+    into = [f"output={tmp_path / 'walks'}", *TABLETOP]
+    workplace.here("vla-collect", *into, "episodes=8", "noise=0.3", "lapses=0.2")
+    workplace.here("vla-collect", *into, "episodes=4", "stage=simple_manipulation")
+    refused = workplace.here("vla-collect", *into[:-2], "episodes=4", "stage=simple_manipulation", "start=8", "rows=4", expect=2)
+    assert "has seeds 8 to 11 of the same already" in refused, "side by side or not, an expert does the same"
+    workplace.here("vla-collect", into[0], f"checkpoint={run}", "player=mixture", "episodes=2", "rows=2")
+    count = open_reader(tmp_path / "walks").metadata.num_episodes - 2
+    told = workplace.here("vla-data", "replay", str(tmp_path / "walks"))
+    assert "left out: 2 episodes that are an expert's word" in told
+    assert f"{count} of {count} replayed episodes succeed, {count} did when they were recorded (with the noise 0.3" in told
+    workplace.here("vla-data", "convert", str(tmp_path / "walks"), str(tmp_path / "some"), "episodes=0-4", "verify=false")
+    assert "nothing tells of which each is" in workplace.here("vla-data", "replay", str(tmp_path / "some"), expect=3)
+    told = workplace.here("vla-data", "replay", str(tmp_path / "walks"), f"episodes={count}", expect=3)
+    assert "so they cannot be replayed" in told
 
 
 def test_the_runs_environment_named_again_keeps_the_runs_stage_and_randomization(workplace, run, tmp_path):
@@ -81,34 +99,6 @@ def test_the_runs_environment_named_again_keeps_the_runs_stage_and_randomization
     assert as_trained["settings"]["randomization"]["_target_"]
     assert otherwise["stage"] == "basic_navigation"
     assert "randomization" not in otherwise["settings"]
-
-
-def test_training_with_rounds_resumes_to_the_bit(workplace):
-    words = ["source=dagger", "source.rounds=2", "source.every=3", "source.episodes=4", "environment.image_size=16"]
-    words += ["every.evaluate=0", "every.save=2", "steps=8", "dataset.episodes=12"]
-    whole = run_folder(workplace.here("vla-train", *words, "name=whole"))
-    rounds = sorted((whole / "dagger").iterdir())
-    assert [folder.name for folder in rounds] == ["round_001", "round_002"]
-    assert [row["seed"] for row in open_reader(rounds[1]).metadata.episodes] == [16, 17, 18, 19]
-    run, code, _ = workplace.interrupt(
-        *words, "name=stopped", when=lambda run: (run / "dagger/round_001/meta/info.json").exists()
-    )
-    assert code == 75
-    workplace.here("vla-train", f"resume={run}")
-    ours, theirs = (load_file(folder / "checkpoints/last/policy.safetensors") for folder in (whole, run))
-    assert all(np.array_equal(ours[name], theirs[name]) for name in ours | theirs)
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["environment=none"], "source=dagger plays in the run's environment"),
-        (["environment=gym", "curriculum=none"], "source=dagger needs an expert"),
-    ],
-)
-def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace, tmp_path, words, message):
-    assert message in workplace.here("vla-train", "source=dagger", *words, f"output={tmp_path}", expect=2)
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -124,11 +114,11 @@ def test_rounds_that_nobody_can_play_are_refused_before_there_is_a_run(workplace
         (["output=x", "environment=none"], "name one"),
         (["output=x", "environment=gym"], "has no expert"),
         (["output=/dev/null/x", "environment=tabletop", "episodes=1"], "episodes cannot be written to /dev/null"),
-        (["output=x", "environment=tabletop", "player=person"], "no terminal"),
+        (["output=deep/x", "environment=tabletop", "player=person"], "no terminal"),
     ],
 )
 def test_what_cannot_be_is_told(workplace, tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "stdin", open(os.devnull))  # noqa: SIM115
     assert message in workplace.here("vla-collect", *words, expect=2)
-    assert not (tmp_path / "x/meta").exists()
+    assert not list(tmp_path.iterdir())

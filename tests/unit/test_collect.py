@@ -11,6 +11,7 @@ from multiprocessing import Pipe
 from types import SimpleNamespace
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tests.fakes import CORRIDOR, Corridor, CountingAgent
@@ -22,12 +23,13 @@ from vla_train.collection.collect import Wish, collect
 from vla_train.collection.expert import ExpertRun
 from vla_train.collection.player import Moment
 from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turns
-from vla_train.collection.recording import World
+from vla_train.collection.recording import World, write_episode
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
 from vla_train.data.writer import LeRobotWriter
 from vla_train.rollouts.chunks import RecedingHorizon
 from vla_train.seeds import counter_uniform
+from vla_train.spec import ImageSpec
 
 ROWS = 3
 
@@ -125,6 +127,25 @@ def test_a_collection_that_ended_in_the_middle_is_gone_on_with_to_the_same_bits(
     assert bits(tmp_path / "torn") == bits(tmp_path / "whole")
 
 
+def test_what_different_players_noted_are_columns_of_every_file(tmp_path):
+    """``datasets``, by which LeRobot reads them, takes the columns of the first file for those of all."""
+    walks, labelled = tmp_path / "walks", functools.partial(agent_player, MixturePlayer, CountingAgent, Turns())
+    writer = LeRobotWriter(walks, CORRIDOR, "Corridor")
+    with closing(Corridor(1)) as corridor:
+        for episode in ExpertRun(corridor, [0], Behaviour()):
+            write_episode(writer, World.of(corridor), episode, {"place": 7})  # who played is not noted
+    writer.finish()
+    run(walks, 2, functools.partial(station, labelled), start=1, recipe={"player": "mixture"})
+    run(walks, 2, start=3)
+    files = sorted((walks / "meta/episodes").rglob("*.parquet"))
+    assert len(files) == 3
+    assert len({pq.read_schema(file) for file in files}) == 1
+    rows = open_reader(walks).metadata.episodes
+    assert [row["player"] for row in rows] == [None, "mixture", "mixture", "expert"]
+    assert [row["expert_steps"] for row in rows] == [None, 0, 0, None]
+    assert [row["place"] for row in rows] == [7, None, None, None]
+
+
 def test_nobody_else_writes_from_when_it_is_read_what_there_is(tmp_path, monkeypatch):
     run(tmp_path / "walks", 2)
     decided = ledger.current
@@ -145,6 +166,16 @@ def test_a_refused_wish_leaves_no_folder(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_seeds_up_to_where_a_stranger_says_are_told_with_their_place(tmp_path):
+    run(tmp_path / "walks", 2)
+    path = tmp_path / "walks/meta/info.json"
+    info = json.loads(path.read_text())
+    info["vla_train"]["collections"][0]["start"] = 10**12
+    path.write_text(json.dumps(info))
+    with pytest.raises(errors.UsageError, match="walks has seeds up to 1,000,000,000,001, and episodes=2 reach beyond"):
+        run(tmp_path / "walks", 2)
+
+
 def test_another_wish_leaves_a_torn_collection_as_it_is(tmp_path):
     with pytest.raises(errors.WorldError):
         run(tmp_path / "walks", blocks=1)
@@ -157,6 +188,29 @@ def test_the_number_of_processes_changes_nothing_nor_who_encodes(tmp_path, proce
     run(tmp_path / "here")
     run(tmp_path / "there", processes=processes, make=functools.partial(station, environment=Dawdling, encodes=encodes))
     assert content_fingerprint(tmp_path / "there") == content_fingerprint(tmp_path / "here")
+
+
+def test_a_block_is_as_large_as_its_pictures_allow():
+    large = replace(CORRIDOR, images={"top": ImageSpec(1024, 1024)}, horizon=10)  # 30 MiB an episode, and 256 are allowed
+    assert crew.block_size(128, CORRIDOR, ROWS) == 128
+    assert crew.block_size(128, large, ROWS) == 8
+    assert crew.block_size(4, large, ROWS) == 4
+    assert crew.block_size(128, large, 16) == 16, "these are in memory anyway"
+
+
+def test_pictures_are_encoded_before_the_next_episode_is_there(monkeypatch):
+    known = []
+
+    class Run(ExpertRun):
+        def __iter__(self):
+            for episode in super().__iter__():
+                assert all(before.encoded for before in known)
+                known.append(episode)
+                yield episode
+
+    monkeypatch.setattr(crew, "ExpertRun", Run)
+    crew.play_block(Corridor(ROWS), Behaviour(), np.arange(4))
+    assert len(known) == 4
 
 
 def test_a_process_that_dies_is_told_and_what_was_collected_stays(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tests.fakes import Corridor
 from vla_train.build import collecting
 from vla_train.collection.expert import ExpertRun
-from vla_train.collection.person import PersonPlayer, action_of, legend
+from vla_train.collection.person import PersonPlayer, action_of, legend, refuse_unplayable
 from vla_train.collection.terminal import Terminal, blocks
 from vla_train.errors import UsageError, WorldError
 from vla_train.spec import ActionSpec
@@ -54,15 +54,26 @@ def test_a_key_is_an_action(key, action):
 def test_keys_of_a_discrete_action_are_numbered():
     assert [action_of(key, GRID) for key in "123"] == [np.array([0]), np.array([1]), np.array([2])]
     assert action_of("4", GRID) is None
-    assert legend(GRID) == ["1 left  2 right  3 forward"]
+    assert legend(GRID) == ["1 left  2 right  3 forward", "x: give up   Ctrl-C: end"]
+    many = ActionSpec("discrete", 1, choices=20)
+    assert action_of("d", many).tolist() == [13]
+    assert action_of("\x1b[C", many) is None  # an arrow is no letter here
+
+
+@pytest.mark.parametrize("spec", [ActionSpec("discrete", 1, choices=34), ActionSpec("continuous", 9)])
+def test_more_than_there_are_keys_for_is_refused(spec):
+    with pytest.raises(UsageError, match="player=person has keys for"):
+        refuse_unplayable(spec)
 
 
 def test_what_a_person_does_is_recorded_and_an_episode_can_be_given_up():
-    screen = Scripted(["D", "?", "D", "x", "D"])  # seed 1 wants place 2; seed 2 place 3, and is given up at once
-    episodes = list(ExpertRun(Corridor(1), [1, 2], PersonPlayer(screen, keeps_failures=True)))
-    assert [episode.success for episode in episodes] == [True, False]
+    screen = Scripted(["D", "?", "D", "d", "x", "x", "D"])  # seed 1 wants place 2, seed 2 place 3, seed 3 place 4
+    episodes = list(ExpertRun(Corridor(1), [1, 2, 3], PersonPlayer(screen, keeps_failures=True)))
+    assert [episode.success for episode in episodes] == [True, False, False]
     assert episodes[0].columns()["action"].tolist() == [[1.0], [1.0]]
-    assert episodes[1].columns()["action"].tolist() == [[0.0]] * 4
+    given_up = episodes[1].columns()
+    assert (given_up["action"].tolist(), given_up["truncated"].tolist()) == ([[0.5]], [True])
+    assert not episodes[2].steps
     assert screen.keys == ["D"]
     picture, lines = screen.shown[0]
     assert picture.shape == (4, 4, 3)

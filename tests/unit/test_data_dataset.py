@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.toy_dataset import INSTRUCTIONS, SPEC, episode, open_toy, toy_processor, write_toy
+from vla_train.data.choice import Choice
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import joined
 from vla_train.data.reader import open_reader
@@ -55,6 +56,17 @@ def test_of_an_experts_word_on_what_another_does_only_the_first_action_of_a_chun
     alone = dataset.gather(np.arange(6)).valid[..., 0].tolist()
     assert alone == [[True, True], [True, True], [True, False]] + [[True, False]] * 3
     assert mixture.gather(np.arange(12)).valid[..., 0].tolist() == alone * 2
+    assert dataset.transition_frames("train").tolist() == [0, 1, 2]  # what follows on a label is another's doing
+    assert mixture.transition_frames("train").tolist() == [0, 1, 2, 6, 7, 8]
+
+
+def test_of_labels_that_are_relative_to_the_state_only_the_first_are_counted(tmp_path):
+    writer = LeRobotWriter(tmp_path / "toy", replace(SPEC, state_names=SPEC.action.names), "toy")
+    for player in ("expert", "mixture"):
+        writer.add_episode(**episode(0) | {"metadata": {"player": player}})
+    reader = open_reader(writer.finish(), Choice(relative=("action",)))
+    dataset = DemonstrationDataset(reader, toy_processor(tmp_path / "toy"), history=1, chunk=3, validation=0.0)
+    assert dataset.statistics()["relative_action"].count == (3 + 2 + 1) + 3
 
 
 def test_tokens_and_tasks_follow_the_episode(folder):

@@ -54,6 +54,73 @@ def without_words(folder):
         path.write_text(path.read_text().replace('"lift the ball"', '""'))
 
 
+def without_column(folder):
+    pq.write_table(pq.read_table(folder / DATA).drop_columns("action.arm"), folder / DATA)
+
+
+def of_another_size(folder):
+    changed(folder, "action.arm", [[0.0, 0.0, 0.0]] * 4)
+
+
+def of_another_length(folder):
+    path = folder / "meta/episodes.jsonl"
+    path.write_text(path.read_text().replace('"length": 4', '"length": 7'))
+
+
+def cut(folder):
+    (folder / DATA).write_bytes((folder / DATA).read_bytes()[:300])
+
+
+def gone(folder):
+    (folder / DATA).unlink()
+
+
+@pytest.mark.parametrize("damage", [without_column, of_another_size, of_another_length, cut, gone])
+def test_of_a_file_whose_episode_is_left_out_nothing_is_read(tmp_path, damage):
+    folder = write_v21(tmp_path)
+    damage(folder)
+    with pytest.raises(DataError):
+        read(open_reader(folder, Choice(**ARM)))
+    columns, frames = read(open_reader(folder, Choice(**ARM, exclude=(1,))))
+    assert columns.starts.tolist() == [0, 5, 5, 11]
+    assert [number(frame) for frame in frames] == [*numbers_of(0, LENGTHS[0]), *numbers_of(2, LENGTHS[2])]
+
+
+@pytest.mark.parametrize("files", [((0, 1), (2,)), ((0,), (1, 2))])
+@pytest.mark.parametrize("damage", ["gone", "cut", "column"])
+def test_of_version_3_files_are_not_read_in_which_all_is_left_out(tmp_path, files, damage):
+    folder = write_v30(tmp_path, data_files=files)
+    last = folder / "data/chunk-000/file-001.parquet"
+    if damage == "gone":
+        last.unlink()
+    elif damage == "cut":
+        last.write_bytes(last.read_bytes()[:300])
+    else:
+        pq.write_table(pq.read_table(last).drop_columns("action.arm"), last)
+    columns, frames = read(open_reader(folder, Choice(**ARM, exclude=files[1])))
+    kept = files[0]
+    assert columns.action[:, 0].tolist() == [10 * e + t for e in kept for t in range(LENGTHS[e])]
+    assert [number(frame) for frame in frames] == [each for e in kept for each in numbers_of(e, LENGTHS[e])]
+    with pytest.raises(DataError):
+        read(open_reader(folder, Choice(**ARM, exclude=(0,))))
+
+
+def test_rows_of_another_size_in_a_file_with_others_are_no_matter(tmp_path):
+    folder = write_v30(tmp_path, data_files=((0, 1, 2),))
+    path = folder / "data/chunk-000/file-000.parquet"
+    rows = pq.read_table(path)
+    sizes = [[1.0, 2.0]] * 5 + [[1.0]] * 4 + [[3.0, 4.0]] * 6
+    place = rows.schema.names.index("action.arm")
+    pq.write_table(rows.set_column(place, "action.arm", pa.array(sizes, pa.list_(pa.float64()))), path)
+    with pytest.raises(DataError, match="4 rows differ, in episode 1"):
+        open_reader(folder, Choice(**ARM)).columns()
+    columns, frames = read(open_reader(folder, Choice(**ARM, exclude=(1,))))
+    assert columns.action.tolist() == [[1.0, 2.0]] * 5 + [[3.0, 4.0]] * 6
+    assert [number(frame) for frame in frames] == [*numbers_of(0, 5), *numbers_of(2, 6)]
+    with pytest.raises(DataError, match="4 rows differ, in episode 1"):
+        open_reader(folder, Choice(**ARM, exclude=(0,))).columns()
+
+
 @pytest.mark.parametrize("damage", [nan, back_in_time, without_time, torn, missing, without_words])
 def test_what_is_wrong_with_an_episode_that_is_left_out_is_no_matter(tmp_path, damage):
     folder = write_v21(tmp_path)

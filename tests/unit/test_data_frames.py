@@ -102,6 +102,21 @@ def test_a_video_whose_index_tells_of_more_than_is_there_is_cut_short(tmp_path):
     assert "nothing is there from" in found[1]
 
 
+def test_a_video_in_fragments_is_whole_although_its_index_is_not(tmp_path):
+    """As recorders and web servers write them: the file's header leads to its first fragments only."""
+    path = encode(tmp_path / "stream.mp4", np.arange(40), options={"g": "10", "bf": "0"}, movflags="dash+frag_keyframe")
+    with av.open(str(path)) as video:
+        assert len(video.streams.video[0].index_entries) < 40
+    assert torn([Clip(path)], [np.arange(40) / 30]) == {}
+    access = ClipAccess([Clip(path)], [np.arange(40) / 30], np.array([0, 40]), ImageSpec(64, 64), "top")
+    assert [number(frame) for frame in access.frames(np.array([3, 38, 39]))] == [3, 38, 39]
+
+
+def test_a_whole_video_of_too_few_frames_is_told_without_decoding(tmp_path):
+    path = encode(tmp_path / "short.mp4", np.arange(4))
+    assert torn([Clip(path)], [np.arange(6) / 30]) == {0: f"{path} holds 4 of its 6 frames"}
+
+
 def test_a_video_that_ends_too_soon_is_told_with_its_place(tmp_path):
     path = encode(tmp_path / "short.mp4", numbers_of(0, 4))
     access = ClipAccess([Clip(path)], [np.arange(6) / 30], np.array([0, 6]), ImageSpec(64, 64), "top")

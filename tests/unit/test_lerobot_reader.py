@@ -10,7 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.toy_dataset import write_toy
+from vla_train.data import parquet_tables
+from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data.reader import open_reader, read_metadata
+from vla_train.data_tools.contents import open_contents
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
@@ -33,6 +36,39 @@ def test_a_dataset_that_lerobot_wrote():
     (block,) = reader.frames(["front"])
     assert block["front"][:, 0, 0].tolist() == [[1, 2, 3]] * 5
     assert block["front"][:, 3, 5].tolist() == [[0, 0, 0], [0, 1, 0], [0, 2, 0], [10, 0, 0], [10, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda info: info.update(fps=0), "fps is 0, which are no steps per second: mend it"),
+        (lambda info: info.pop("features"), "there is no 'features'"),
+        (lambda info: info.update(fps="ten"), "'fps' is 'ten'"),
+        (lambda info: info.update(total_episodes=0), r"is empty \(total_episodes 0, total_frames 5\): record"),
+    ],
+)
+def test_what_info_json_lacks_is_told_as_it_is(tmp_path, change, message):
+    write_toy(tmp_path)
+    change_info(tmp_path, change)
+    with pytest.raises(DataError, match=message):
+        read_metadata(tmp_path)
+
+
+def test_a_folder_whose_writer_was_killed_at_once_is_told_from_any_other(tmp_path):
+    (tmp_path / ".writing.lock").touch()
+    for opened in (read_metadata, open_contents):
+        with pytest.raises(DataError, match="killed before its first episodes were safe"):
+            opened(tmp_path)
+
+
+def test_row_groups_are_kept_by_their_bytes(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"x": np.arange(40.0)}), tmp_path / "x.parquet", row_group_size=10)  # of 80 bytes each
+    tables, read, really = ParquetTables([tmp_path / "x.parquet"]), [], parquet_tables._row_group
+    monkeypatch.setattr(parquet_tables, "BYTES_KEPT", 200)
+    monkeypatch.setattr(parquet_tables, "_row_group", lambda *key: read.append(key[1]) or really(*key))
+    for row in (5, 15, 6, 25, 7, 16):  # at 25 the second one is given up, which was not asked for as long
+        assert [part.to_pylist() for part in tables.at("x", np.array([row]))] == [[float(row)]]
+    assert read == [0, 1, 2, 1]
 
 
 @pytest.mark.parametrize(("name", "shape"), [("observation.images.top", [64, 64]), ("action", []), ("observation.state", [])])

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.recordings import write_v30
 from tests.toy_dataset import INSTRUCTIONS, SPEC, episode, write_toy
 from vla_train.data.reader import open_reader, read_metadata
 from vla_train.data.writer import LeRobotWriter
@@ -189,3 +190,10 @@ def test_a_folder_that_holds_a_dataset_is_not_written_over(tmp_path):
     write_toy(tmp_path)
     with pytest.raises(ValueError, match="already holds a dataset"):
         LeRobotWriter(tmp_path, replace(SPEC, state_size=1), "toy")
+
+
+def test_of_what_another_dataset_has_otherwise_the_first_things_are_told(tmp_path):
+    write_v30(tmp_path)
+    with pytest.raises(DataError, match=r"which is made otherwise: .* more such things\. Name another folder") as refused:
+        LeRobotWriter(tmp_path, SPEC, "toy", append=True)
+    assert str(refused.value).count(";") == 5

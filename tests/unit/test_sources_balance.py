@@ -6,7 +6,7 @@ import torch
 
 from tests.toy_dataset import LENGTHS, SPEC, episode, open_toy, write_toy
 from vla_train.data.writer import LeRobotWriter
-from vla_train.errors import Notice
+from vla_train.errors import Notice, UsageError
 from vla_train.sources.balance import balanced, rare_frames
 from vla_train.sources.dataset import DatasetSource
 from vla_train.sources.order import Order
@@ -61,8 +61,7 @@ def test_a_part_without_frames_stays_without():
 
 
 @pytest.mark.filterwarnings("ignore:the frames of")
-@pytest.mark.parametrize("shuffle", [None, 8])
-def test_a_source_draws_rare_frames_by_their_share_with_a_shuffle_buffer_too(tmp_path, shuffle):
+def test_a_source_draws_rare_frames_by_their_share(tmp_path):
     writer = LeRobotWriter(tmp_path / "toy", SPEC, "toy")
     for e in range(20):  # 50 frames, of which the first of episodes 3, 8 and 13 turn
         action = np.zeros((LENGTHS[e % 2], 2), dtype=np.float32)
@@ -70,14 +69,20 @@ def test_a_source_draws_rare_frames_by_their_share_with_a_shuffle_buffer_too(tmp
         writer.add_episode(**episode(e, action=action))
     folder = writer.finish()
     drawn = []
-    for loading in ({}, {"cache_gb": 0.0, "buffer": shuffle}):
+    for loading in ({}, {"cache_gb": 0.0}):
         dataset = open_toy(folder, **loading)
         keys = {"indices": [dataset.frames("train")], "batch_size": 5, "prefetch": 0, "seed": 0}
-        source = DatasetSource(dataset, **keys, rare=0.24, shuffle=shuffle)
+        source = DatasetSource(dataset, **keys, rare=0.24)
         drawn.append([next(source) for _ in range(10)])  # an epoch
     assert torch.cat([batch.action[:, 0, 1] for batch in drawn[0]]).sum() == 12  # a share of 0.24
     for cached, decoded in zip(*drawn, strict=True):
         assert all(torch.equal(one, other) for one, other in zip(cached.tensors(), decoded.tensors(), strict=True))
+
+
+def test_rare_frames_are_not_read_in_order_so_there_is_no_buffer_for_them(tmp_path):
+    dataset = open_toy(write_toy(tmp_path, 3))
+    with pytest.raises(UsageError, match=r"source.rare=0.2 and source.shuffle=8 exclude each other"):
+        DatasetSource(dataset, indices=[dataset.frames("train")], batch_size=5, prefetch=0, seed=0, rare=0.2, shuffle=8)
 
 
 def test_it_says_where_nothing_is_rare(tmp_path):

@@ -112,6 +112,13 @@ def test_processes_draw_every_sample_once_in_every_epoch(buffer, world):
         assert sorted(drawn) == [*range(133), *range(200, 230)]
 
 
+def test_a_sample_is_known_by_one_place_in_the_stream_of_all_processes():
+    orders = [Order([NEAR], None, 0, process=(rank, 4)) for rank in range(4)]  # of 6 frames they draw 1, 2, 1 and 2
+    places = [order.places(np.arange(2 * order.size)).tolist() for order in orders]
+    assert places == [[0, 6], [1, 2, 7, 8], [3, 9], [4, 5, 10, 11]]
+    assert Order([NEAR], None, 0).places(np.arange(9)).tolist() == list(range(9))
+
+
 def test_more_processes_than_samples_are_refused():
     with pytest.raises(DataError, match="6 frames cannot be shared by 7 processes"):
         Order([NEAR], None, 0, process=(0, 7))

@@ -16,9 +16,9 @@ from vla_train.build.objects import Config, environment_maker, load_agent
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.collect import Collected, Wish
 from vla_train.collection.collect import collect as add_episodes
-from vla_train.collection.crew import play_blocks
+from vla_train.collection.crew import block_size, play_blocks
 from vla_train.collection.expert import ExpertEpisode
-from vla_train.collection.person import PersonPlayer
+from vla_train.collection.person import PersonPlayer, refuse_unplayable
 from vla_train.collection.player import Player
 from vla_train.collection.policy_player import MixturePlayer, PolicyPlayer, Turns
 from vla_train.collection.recording import World, writing
@@ -27,11 +27,17 @@ from vla_train.envs import workers
 from vla_train.envs.contract import Environment
 from vla_train.errors import CheckpointError, UsageError
 from vla_train.evaluation.success import check_execution
-from vla_train.rollouts.chunks import RecedingHorizon, TemporalEnsemble
+from vla_train.rollouts.chunks import chunk_executor
 from vla_train.spec import Stage
 
 NO_RANDOMIZATION = {"_target_": None}
-OF_PLAYING = ("player", "noise", "expert", "intervene", "keep", "rows", "block")  # keys that decide what is recorded
+_POLICY = ("execute", "ensemble", "rows", "block")  # which rows are planned together may decide a last bit
+OF_PLAYING = {  # keys that decide what is recorded
+    "expert": ("noise", "lapses"),
+    "person": (),
+    "policy": _POLICY,
+    "mixture": (*_POLICY, "expert", "intervene"),
+}
 RECIPE = 1  # of the way in which episodes are made: raise it when the same keys give other ones
 
 
@@ -55,8 +61,9 @@ def collect(config: Config) -> dict[str, float]:
     saved = None if config["checkpoint"] is None else checkpoint.read(Path(config["checkpoint"]), print)
     config = _settled(config, saved)
     world = _world(config)
+    policy = None
     if saved is not None and config["player"] in ("policy", "mixture"):
-        config = _with_policy(config, saved, world)
+        config, policy = _with_policy(config, saved, world), saved.digest
     make = functools.partial(make_station, config)
 
     def play(blocks: Sequence[np.ndarray]) -> Generator[list[ExpertEpisode], None, None]:
@@ -64,7 +71,7 @@ def collect(config: Config) -> dict[str, float]:
 
     folder = Path(config["output"])
     with writing(folder):
-        found = add_episodes(folder, _wish(config, world), world, play)
+        found = add_episodes(folder, _wish(config, world, policy), world, play)
     print(found.sentence(), flush=True)
     return _metrics(found)
 
@@ -87,11 +94,11 @@ def make_station(config: Config) -> Station:
 def make_player(config: Config) -> Player:
     failures = config["keep"] == "all"
     if config["player"] == "expert":
-        return Behaviour(noise=config["noise"], failures=failures)
+        return Behaviour(noise=config["noise"], lapses=config["lapses"], failures=failures)
     if config["player"] == "person":
         return PersonPlayer(Terminal(), keeps_failures=failures)
     agent = load_agent(config["checkpoint"], config["device"])
-    executor = TemporalEnsemble(config["rows"]) if config["ensemble"] else RecedingHorizon(config["rows"], config["execute"])
+    executor = chunk_executor(config["rows"], config["execute"], ensemble=config["ensemble"])
     if config["player"] == "policy":
         return PolicyPlayer(agent, executor, keeps_failures=failures)
     return MixturePlayer(agent, executor, Turns(config["expert"], config["intervene"]), keeps_failures=failures)
@@ -149,6 +156,8 @@ def _world(config: Config) -> World:
     with closing(maker(1)) as environment:
         world = World.of(environment)
     lacking, name = world.not_applicable, config["choices"]["environment"]
+    if config["player"] == "person":
+        refuse_unplayable(world.spec.action)
     if config["player"] in ("expert", "mixture") and "expert" in lacking:
         raise UsageError(f"player={config['player']}: environment={name} has no expert ({lacking['expert']}): take player=policy")
     if config["keep"] == "successes" and "success" in lacking:
@@ -171,23 +180,22 @@ def _with_policy(config: Config, saved: checkpoint.Checkpoint, world: World) -> 
     return config | chosen | {"checkpoint": str(saved.path.resolve())}
 
 
-def _wish(config: Config, world: World) -> Wish:
+def _wish(config: Config, world: World, policy: str | None) -> Wish:
+    """What is to be collected; ``policy`` is the digest of the one that plays, by whatever path it is known."""
     settings = {key: value for key, value in config["environment"].items() if key not in ("_target_", *workers.SETTINGS)}
     if config["randomization"]["_target_"] is not None:
         settings["randomization"] = config["randomization"]
     recipe = {"recipe": RECIPE, **world.recipe(settings)}
-    made = recipe | {key: config[key] for key in OF_PLAYING}
-    if config["player"] in ("policy", "mixture"):
-        made |= {key: config[key] for key in ("checkpoint", "execute", "ensemble")}
-    replayed = config["player"] != "mixture"  # there other actions are executed than recorded
+    made = recipe | {key: config[key] for key in ("player", "keep", *OF_PLAYING[config["player"]])}
+    if policy is not None:
+        made["policy"] = policy
     return Wish(
         recipe=made,
         episodes=config["episodes"],
         start=config["start"],
-        block=config["block"],
+        block=block_size(config["block"], world.spec, config["rows"]),
         only_successes=config["keep"] == "successes",
         video=config["video"],
-        replay=recipe | {"noise": config["noise"]} if replayed else None,
         bar=config["player"] != "person",
     )
 

@@ -58,6 +58,7 @@ def make_learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Chec
     rounds.refuse_early(config, stages[0])
     readers = {} if world is not None else open_stages(config, stages)
     spec = spec_of(config, readers) if world is None else world.spec
+    rounds.refuse_other_data(config, stages[0], spec)
     if start is None:
         config = with_chunk(choose_head(config, spec.action))
         window = spec.with_window(config["dataset"]["history"], config["dataset"]["chunk"])
@@ -66,6 +67,8 @@ def make_learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Chec
         policy = make_policy(config, processor)
     else:
         config, processor, policy = _started(config, start, spec)
+    for note in processor.notes():
+        console.message(note)
     if start is not None and saved is None:
         console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
     if world is not None:

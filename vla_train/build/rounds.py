@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +13,27 @@ import torch
 
 from vla_train.build.augmenting import make_augmentation
 from vla_train.build.datasets import open_dataset
-from vla_train.build.objects import Config, environment_maker
+from vla_train.build.objects import Config, environment_maker, make_limits
 from vla_train.collection import ledger
 from vla_train.collection.collect import Wish, collect
-from vla_train.collection.expert import ExpertEpisode, ExpertRun
+from vla_train.collection.crew import block_size, play_block
+from vla_train.collection.expert import ExpertEpisode
 from vla_train.collection.policy_player import MixturePlayer, Turns
 from vla_train.collection.recording import World
 from vla_train.data.augmentation.batch import Change
+from vla_train.data.choice import Choice
 from vla_train.data.dataset import DemonstrationDataset
+from vla_train.data.mixture import common_spec
 from vla_train.data.reader import open_reader
+from vla_train.data.records import MIXTURE
 from vla_train.envs.contract import Environment
 from vla_train.errors import CheckpointError, DataError, UsageError
 from vla_train.models.policy import Policy
+from vla_train.optim import Average
 from vla_train.rollouts import Agent
-from vla_train.rollouts.chunks import RecedingHorizon
+from vla_train.rollouts.chunks import chunk_executor
 from vla_train.sources.dagger import DaggerSource
-from vla_train.spec import Stage
+from vla_train.spec import Spec, Stage
 
 FOLDER = "dagger"  # in the run folder
 ROWS = 32
@@ -37,27 +43,48 @@ Say = Callable[[str], None]
 
 def refuse_early(config: Config, stage: Stage) -> None:
     """Raise UsageError where source=dagger cannot play, before there are demonstrations or a run folder."""
-    if config["source"]["_target_"] != f"{DaggerSource.__module__}.{DaggerSource.__qualname__}":
+    if not _is_dagger(config):
         return
-    maker = environment_maker(config, stage)
+    maker, every, steps = environment_maker(config, stage), config["source"]["every"], make_limits(config).steps
     if maker is None:
         raise UsageError("source=dagger plays in the run's environment, and there is none (environment=none): name one")
+    if steps is not None and every >= steps:
+        raise UsageError(f"source.every={every}: the run is over after steps={steps}, before its first round: lower source.every")
     with closing(maker(1)) as environment:
         if "expert" in environment.not_applicable:
             raise UsageError(f"source=dagger needs an expert: {environment.not_applicable['expert']}; set source=dataset")
 
 
+def refuse_other_data(config: Config, stage: Stage, spec: Spec) -> None:
+    """Raise DataError where the rounds of source=dagger would not fit demonstrations of ``spec``, before anything is learned."""
+    if not _is_dagger(config):
+        return
+    maker = environment_maker(config, stage)
+    assert maker is not None, "refused before"
+    with closing(maker(1)) as environment:
+        world = environment.io_spec
+    seen = {camera: image for camera, image in world.images.items() if camera in spec.images}
+    common_spec({"the demonstrations": spec, "rounds of source=dagger": replace(world, images=seen)})
+
+
+def _is_dagger(config: Config) -> bool:
+    return bool(config["source"]["_target_"] == f"{DaggerSource.__module__}.{DaggerSource.__qualname__}")
+
+
 def with_rounds(
     sources: Callable[[Stage], Any],
     config: Config,
-    policy: Policy,
+    average: Average,
     demonstrations: DemonstrationDataset | None,
     run: Path,
     say: Say,
 ) -> Callable[[Stage], Any]:
-    """``sources``, of which those that grow by rounds are told how; without demonstrations there are none."""
+    """``sources``, of which those that grow by rounds are told how, by the policy that is evaluated; without demonstrations
+    there are none."""
     if demonstrations is None:
         return sources
+    policy = average.policy
+    assert isinstance(policy, Policy), "what is trained is one"
 
     def made(stage: Stage) -> Any:
         source = sources(stage)
@@ -80,7 +107,7 @@ class PlayedRounds:
         self._make: Callable[[], Environment] = lambda: maker(ROWS, **held_out)
         self._config, self._stage, self._folder = config, stage, folder
         self._policy, self._processor, self._say = policy, demonstrations.processor, say
-        self._demonstrations = demonstrations.folder
+        self._demonstrations, self._cameras = demonstrations.folder, tuple(demonstrations.spec.images)
 
     def play(self, number: int, episodes: int, share: float) -> DemonstrationDataset:
         with closing(self._make()) as environment:
@@ -88,12 +115,14 @@ class PlayedRounds:
 
             def play(blocks: Sequence[np.ndarray]) -> Generator[list[ExpertEpisode], None, None]:
                 for seeds in blocks:
-                    yield list(ExpertRun(environment, seeds, player))
+                    yield play_block(environment, player, seeds)
 
             world = World.of(environment)
-            recipe = world.recipe({}) | {"round": number, "expert": share, "policy": _digest(self._policy)}
+            made = {"player": MIXTURE, "round": number, "expert": share, "policy": _digest(self._policy)}
+            recipe = world.recipe({}) | made
             start = ledger.first_free(self._demonstrations) + (number - 1) * episodes
-            wish = Wish(recipe, episodes, start, block=BLOCK, only_successes=False, note=lambda text: None, bar=False)
+            block = block_size(BLOCK, world.spec, ROWS)
+            wish = Wish(recipe, episodes, start, block=block, only_successes=False, note=lambda text: None, bar=False)
             folder = self._of(number)
             if not _is_of(folder, wish):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -112,15 +141,17 @@ class PlayedRounds:
     def _player(self, share: float) -> MixturePlayer:
         settings, device = self._config["evaluation"], next(self._policy.parameters()).device
         execute = settings["execute"] or max(1, self._processor.spec.chunk // 2)
-        return MixturePlayer(Agent(self._policy, self._processor, device=device), RecedingHorizon(ROWS, execute), Turns(share))
+        executor = chunk_executor(ROWS, execute, ensemble=settings["ensemble"])
+        return MixturePlayer(Agent(self._policy, self._processor, device=device), executor, Turns(share))
 
     def _of(self, number: int) -> Path:
         return self._folder / f"round_{number:03d}"
 
     def _open(self, number: int) -> DemonstrationDataset:
-        """A round as the demonstrations are seen, none of it held out."""
+        """A round as the demonstrations are seen, by the same cameras, none of it held out."""
         kept = self._config | {"dataset": self._config["dataset"] | {"validation": 0.0, "held_out": None}}
-        return open_dataset(kept, open_reader(self._of(number)), self._processor)
+        cameras = Choice(cameras=self._cameras)
+        return open_dataset(kept, open_reader(self._of(number), cameras), self._processor)
 
 
 def _is_of(folder: Path, wish: Wish) -> bool:

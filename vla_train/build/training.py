@@ -85,8 +85,6 @@ def _train(
     assert stage is not None, "a curriculum has a first stage"
     learner = make_learner(config, curriculum.stages(), saved, console)
     config, policy = learner.config, learner.policy.to(settings.device)
-    for note in learner.processor.notes():
-        console.message(note)
     evaluators, choice = _judges(learner, curriculum, console)
 
     limits, progress = make_limits(config), Progress()
@@ -109,11 +107,12 @@ def _train(
     tracker = Tracker(run, tensorboard=config["tracker"]["tensorboard"], console=console, resume_step=resume_step)
     stack.callback(tracker.close)
     watcher = Diagnostics(paradigm, learner.dataset, console.message) if config["diagnostics"] else NoDiagnostics()
+    average = Average(policy, config["optimizer"]["ema"])
     trainer = Trainer(
         run=run,
         paradigm=paradigm,
-        average=Average(policy, config["optimizer"]["ema"]),
-        sources=rounds.with_rounds(sources(run), config, policy, learner.dataset, run, console.message),
+        average=average,
+        sources=rounds.with_rounds(sources(run), config, average, learner.dataset, run, console.message),
         curriculum=curriculum,
         continual=continual,
         evaluators=evaluators,

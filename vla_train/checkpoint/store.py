@@ -39,11 +39,13 @@ _NOT_OURS = (  # whatever reading content raises that ``write`` did not write; i
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was found whole. ``texts`` are its text files by name (config.yaml, spec.json, ...)."""
+    """A checkpoint that was found whole. ``texts`` are its text files by name (config.yaml, spec.json, ...), ``digest`` is the
+    sha256 of the weights that are evaluated, wherever the folder lies."""
 
     path: Path
     step: int
     texts: dict[str, str]
+    digest: str
 
     def text(self, name: str) -> str:
         """One of ``texts``. Raises ``CheckpointError`` if the checkpoint has none of that name."""
@@ -156,7 +158,8 @@ def _read_one(folder: Path) -> Checkpoint:
     if missing := {POLICY, STATE, STATE_TENSORS} - set(manifest["files"]):
         raise CheckpointError(f"{folder} is not a checkpoint of vla-train: it has no {', '.join(sorted(missing))}")
     names = [name for name in manifest["files"] if "/" not in name and not name.endswith(".safetensors")]
-    return Checkpoint(folder, manifest["step"], {name: read_text(folder, name) for name in names})
+    texts = {name: read_text(folder, name) for name in names}
+    return Checkpoint(folder, manifest["step"], texts, manifest["files"][POLICY]["sha256"])
 
 
 def _fill(folder: Path, step: int, policy: Mapping[str, Tensor], texts: Mapping[str, str], training: StateDict) -> None:

@@ -42,9 +42,7 @@ class Behaviour:
                 "let both be 0 or more, and their sum at most 1"
             )
         if not 0 <= self.lapses < 1:
-            raise UsageError(
-                f"dataset.lapses={self.lapses:g} is a share of the expert's bursts: let it be 0 or more, and below 1"
-            )
+            raise UsageError(f"lapses={self.lapses:g} is a share of the expert's bursts: let it be 0 or more, and below 1")
 
     @property
     def mixed(self) -> bool:

@@ -58,7 +58,6 @@ class Wish:
     block: int = 128
     only_successes: bool = True
     video: str | None = None
-    replay: Mapping[str, Any] | None = None  # the recipe by which ``vla-data replay`` plays the episodes again, if that can be
     note: Callable[[str], None] = field(default=print)
     bar: bool = True  # progress is shown; not where something else is on the screen
 
@@ -90,12 +89,9 @@ def _collect(folder: Path, lock: WriterLock, wish: Wish, world: World, play: Blo
     done = [known for known in before if known is not current]
     writer = LeRobotWriter(folder, world.spec, world.name, video=wish.video, append=True, lock=lock)
     found, began = Collected(folder), time.monotonic()
-    # One recipe tells ``vla-data replay`` how a whole dataset was made.
-    alike = all(one.recipe == current.recipe for one in before) and (bool(before) or not writer.num_episodes)
 
     def note() -> None:
-        known = [*done, current]
-        writer.extra = {ledger.COLLECTIONS: [asdict(one) for one in known], "recipe": wish.replay if alike else None}
+        writer.extra = {ledger.COLLECTIONS: [asdict(one) for one in [*done, current]]}
 
     try:
         with (

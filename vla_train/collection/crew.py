@@ -18,8 +18,10 @@ from vla_train.collection.player import Player
 from vla_train.envs.contract import Environment
 from vla_train.envs.workers import process_context
 from vla_train.errors import VlaTrainError, WorldError, nearest
+from vla_train.spec import Spec
 
 AHEAD = 2  # blocks for each process that may be under way or wait to be handed on, beside the one that is next
+BLOCK_BYTES = 256 * 2**20  # of the pictures of a block, before they are encoded
 PATIENCE = 0.2  # seconds between two looks whether a stop was asked for
 
 
@@ -34,11 +36,21 @@ class Station(Protocol):
     def close(self) -> None: ...
 
 
-def play_block(station: Station, seeds: np.ndarray) -> list[ExpertEpisode]:
+def block_size(wished: int, spec: Spec, rows: int) -> int:
+    """How many seeds are played together: as many as wished, but no more than ``BLOCK_BYTES`` of pictures if all episodes were as
+    long as they can be. Those that play side by side are in memory anyway. It follows from the world alone, as what a policy
+    does may depend, in the last bit, on who plays beside it."""
+    each = spec.horizon * sum(image.height * image.width * image.channels for image in spec.images.values())
+    return min(wished, max(rows, BLOCK_BYTES // max(1, each)))
+
+
+def play_block(environment: Environment, player: Player, seeds: np.ndarray, *, encodes: bool = True) -> list[ExpertEpisode]:
     """The episodes of some seeds, in their order."""
-    episodes = list(ExpertRun(station.environment, seeds, station.player))
-    for episode in episodes if station.encodes else ():
-        episode.encode()
+    episodes = []
+    for episode in ExpertRun(environment, seeds, player):
+        if encodes:  # before the next one is there: pictures take a fraction of the memory then
+            episode.encode()
+        episodes.append(episode)
     return episodes
 
 
@@ -57,7 +69,7 @@ def play_blocks(
         station = make()
         try:
             for block in blocks:
-                yield play_block(station, block)
+                yield play_block(station.environment, station.player, block, encodes=station.encodes)
         finally:
             station.close()
         return
@@ -134,7 +146,8 @@ def _serve(connection: Connection, make: Callable[[], Station]) -> None:
     try:
         station = make()
         while True:
-            connection.send(("episodes", play_block(station, connection.recv())))
+            episodes = play_block(station.environment, station.player, connection.recv(), encodes=station.encodes)
+            connection.send(("episodes", episodes))
     except (EOFError, BrokenPipeError):
         return
     except VlaTrainError as error:

@@ -5,17 +5,16 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from vla_train import seeds, stopping
+from vla_train import seeds
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.expert import ExpertRun
 from vla_train.collection.recording import World, write_episode, writing
+from vla_train.data.cache import polite_lock
 from vla_train.data.progress import progress
 from vla_train.data.reader import Reader, open_reader
 from vla_train.data.writer import LeRobotWriter
@@ -80,7 +79,8 @@ class Demonstrations:
             words = [name, *([environment.name] if hasattr(environment, "name") else []), fingerprint(recipe)]
         folder = output / "datasets" / "-".join(words)
         if not folder.is_dir():
-            with writing(folder), _lock(folder):
+            waiting = f"another run is making {folder}: waiting for it"
+            with writing(folder), polite_lock(folder.with_name(f".{folder.name}.lock"), waiting):
                 if not folder.is_dir():  # else another run has just made it
                     with closing(make_environment(min(ROWS, recipe["episodes"]))) as environment:
                         self._make(environment, recipe, folder)
@@ -161,26 +161,6 @@ class Demonstrations:
 def fingerprint(recipe: Mapping[str, Any]) -> str:
     """Twelve hex digits that stand for a recipe."""
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:12]
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the right to make ``folder``; the system takes it back from a process that dies."""
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    waited = False
-    while True:
-        try:
-            lock.acquire(timeout=0.2)
-            break
-        except Timeout:
-            stopping.check()
-            if not waited:
-                print(f"another run is making {folder}: waiting for it", file=sys.stderr, flush=True)
-                waited = True
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _sync(folder: Path) -> None:

@@ -47,6 +47,12 @@ class ExpertEpisode:
         kept = (images, seen["state"][row].copy(), action[row].copy(), float(reward[row]))
         self.steps.append((*kept, bool(terminated[row]), bool(truncated[row])))
 
+    def cut_short(self) -> None:
+        """It ended with the last step that it has, if it has any."""
+        if self.steps:
+            *kept, _ = self.steps[-1]
+            self.steps[-1] = (*kept, True)  # type: ignore[assignment]  # truncated
+
     def encode(self) -> None:
         """Encode the pictures as a dataset keeps them: work that need not be done where it is written."""
         if self.steps:
@@ -109,15 +115,19 @@ class ExpertRun:
         over = terminated | truncated
         # An episode that the environment does not end in time is given up: it shall not go on for ever.
         ended = over | info.get("expert_failed", False) | (lengths + 1 >= environment.io_spec.horizon)
+        given_up = np.zeros(len(ended), bool) if move.given_up is None else move.given_up
         success = over & (environment.success if "success" not in environment.not_applicable else False)
         for row, episode in enumerate(self._rows):
             if episode is None:
                 continue
-            episode.add(seen, row, move.recorded, reward, terminated, truncated | (ended & ~terminated))
+            if given_up[row]:
+                episode.cut_short()
+            else:
+                episode.add(seen, row, move.recorded, reward, terminated, truncated | (ended & ~terminated))
             if move.helped is not None:
                 episode.helped = (episode.helped or 0) + int(move.helped[row])
-            if ended[row]:
-                episode.success = bool(success[row])
+            if ended[row] or given_up[row]:
+                episode.success = bool(success[row]) and not given_up[row]
                 self.player.ended(episode.success)
                 if not episode.success and not self.player.keeps_failures:
                     episode.steps.clear()  # nobody learns from it: free the frames

@@ -15,7 +15,7 @@ from vla_train.errors import DataError, UsageError
 
 COLLECTIONS = "collections"  # the key in info.json
 COUNTS = ("start", "episodes", "played", "kept", "succeeded")
-OWN = {"data", "meta", "videos", "cache", ".writing.lock"}  # what a dataset's folder may hold before anything was committed
+OWN = {"data", "meta", "videos", "cache", layout.LOCK}  # what a dataset's folder may hold before anything was committed
 
 
 @dataclass
@@ -41,24 +41,27 @@ def collections_in(folder: Path) -> list[Collection]:
         if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - OWN):
             raise UsageError(f"output={folder} is there and no dataset: name a new folder, or a dataset to add to")
         return []
-    ours = read_info(folder).get(layout.OURS)
-    noted = _noted(ours) if isinstance(ours, dict) else []
+    info = read_info(folder)
+    ours = info.get(layout.OURS)
+    noted = _noted(ours, info["total_episodes"]) if isinstance(ours, dict) else []
     try:
         found = [Collection(**one) for one in noted]
         if any(type(getattr(one, name)) is not int or getattr(one, name) < 0 for one in found for name in COUNTS):
             raise TypeError("a count is none")
+        if not all(isinstance(one.recipe, dict) for one in found):
+            raise TypeError("a recipe is none")
     except TypeError as error:
         raise DataError(f"{folder / layout.INFO}: what it says of its collections cannot be read ({error})") from error
     return found
 
 
-def _noted(ours: Mapping[str, Any]) -> Any:
-    """The collections; of demonstrations that a run of vla-train made, the seeds that they took."""
+def _noted(ours: Mapping[str, Any], total: int) -> Any:
+    """The collections; of ``total`` demonstrations that a run of vla-train made, the seeds that they took."""
     recipe = ours.get("recipe")
     if COLLECTIONS in ours or not isinstance(recipe, dict) or not {"start", "episodes"} <= set(recipe):
         return ours.get(COLLECTIONS, [])
     start, episodes = recipe["start"], recipe["episodes"]
-    return [{"recipe": recipe, "start": start, "episodes": episodes, "played": episodes}]
+    return [{"recipe": recipe, "start": start, "episodes": episodes, "played": episodes, "kept": total}]
 
 
 def behind(collections: Sequence[Collection]) -> int:
@@ -92,7 +95,8 @@ def current(
         return last
     start = behind(before) if wished is None else wished
     if start + episodes > (most := len(seeds.RANGES["train"])):
-        raise UsageError(f"start={start} and episodes={episodes} reach beyond the {most:,} training seeds: lower start")
+        where = f"{folder} has seeds up to {start - 1:,}, and" if wished is None and start else f"start={start} and"
+        raise UsageError(f"{where} episodes={episodes} reach beyond the {most:,} training seeds: name a lower start=, or fewer")
     for one in before:
         if one.recipe == recipe and start < one.start + one.played and one.start < start + episodes:
             raise UsageError(

@@ -24,12 +24,14 @@ class Moment:
 class Move:
     """For each of all n rows, [n, a]: what is done, and what is recorded as the action to learn.
 
-    ``helped`` bool [n]: the expert acted in the place of another; None: nobody is helped.
+    ``helped`` bool [n]: the expert acted in the place of another; None: nobody is helped. ``given_up`` bool [n]: the episode ends
+    before this action; None: none does.
     """
 
     executed: np.ndarray
     recorded: np.ndarray
     helped: np.ndarray | None = None
+    given_up: np.ndarray | None = None
 
 
 @runtime_checkable

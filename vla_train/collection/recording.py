@@ -2,7 +2,7 @@
 
 import errno
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,8 @@ def write_episode(
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Make the parent folder, and say in one message why it cannot be written."""
+    """Make the parent folder, and say in one message why it cannot be written. What stays empty is taken away again."""
+    made = [parent for parent in folder.parents if not parent.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -73,3 +74,7 @@ def writing(folder: Path) -> Iterator[None]:
         raise UsageError(
             f"episodes cannot be written to {folder.parent}: {what}; {hint}, or choose another place with output="
         ) from error
+    finally:
+        for parent in made:
+            with suppress(OSError):  # there is something in it, or it was never made
+                parent.rmdir()

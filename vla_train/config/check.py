@@ -191,8 +191,9 @@ def _of_collecting(config: Mapping[str, Any]) -> list[str]:
         found.append("expert and intervene exclude each other: the expert acts by chance, or where the policy goes astray.")
     if player == "person" and config["processes"]:
         found.append("player=person plays in this process: leave out processes.")
-    if config["noise"] and (player not in ("auto", "expert") or (player == "auto" and config["checkpoint"] is not None)):
-        found.append("noise disturbs the expert alone: set player=expert, or leave noise out.")
+    disturbing = [key for key in ("noise", "lapses") if config[key]]
+    if disturbing and (player not in ("auto", "expert") or (player == "auto" and config["checkpoint"] is not None)):
+        found.append(f"{disturbing[0]} disturbs the expert alone: set player=expert, or leave {disturbing[0]} out.")
     return found
 
 

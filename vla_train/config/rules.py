@@ -90,6 +90,7 @@ RULES: dict[str, str] = {
     "expert": "float >= 0 <= 1",
     "intervene": "null | float >= 0",
     "noise": "float >= 0",
+    "lapses": SHARE,
     "keep": "auto | all | successes",
     "video": "null | h264 | av1",
     "rows": "int >= 1",

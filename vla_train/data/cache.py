@@ -9,8 +9,9 @@ import hashlib
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,13 +62,18 @@ def _shapes(reader: Reader, processor: Processor) -> dict[str, tuple[int, ...]]:
 
 
 @contextmanager
-def polite_lock(path: Path) -> Iterator[None]:
-    """A file lock whose holder may take minutes: whoever waits for it can still be asked to stop."""
+def polite_lock(path: Path, waiting: str = "") -> Iterator[None]:
+    """A file lock whose holder may take minutes: whoever waits for it can still be asked to stop, and is told so (``waiting``).
+    The system takes it back from a process that dies."""
     lock = FileLock(path)
     while not lock.is_locked:
         stopping.check()
-        with suppress(Timeout):
+        try:
             lock.acquire(timeout=SECONDS_BETWEEN_TRIES)
+        except Timeout:
+            if waiting:
+                print(waiting, file=sys.stderr, flush=True)
+            waiting = ""
     try:
         yield
     finally:

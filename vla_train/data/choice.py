@@ -20,8 +20,9 @@ class Choice:
 
     ``relative`` are columns of the action that a policy predicts relative to the state. ``rename`` gives columns and cameras
     other names, by which everything else then knows them. ``instruction`` stands where the data have none. ``depth_range``:
-    what is near and what is far in depth maps that are not bytes. ``exclude`` are numbers of episodes that are left out. Of
-    single formats: ``mask`` names those of the episodes that are used, ``rate`` the steps per second where the data tell no time.
+    what is near and what is far in depth maps that are not bytes. ``exclude`` are numbers of episodes that are left out, ``only``
+    of those that alone are used. Of single formats: ``mask`` names those of the episodes that are used, ``rate`` the steps per
+    second where the data tell no time.
     """
 
     cameras: tuple[str, ...] | None = None
@@ -32,8 +33,16 @@ class Choice:
     instruction: str | None = None
     depth_range: tuple[float, float] | None = None
     exclude: tuple[int, ...] = ()
+    only: tuple[int, ...] | None = None
     mask: str | None = None
     rate: float | None = None
+
+    def left_out(self, count: int) -> frozenset[int]:
+        """The numbers of those of ``count`` episodes that are not used. DataError for one that is to be used and is not there."""
+        if outside := [episode for episode in self.only or () if not 0 <= episode < count]:
+            raise DataError(f"the dataset has the episodes 0 to {count - 1}, so there is no episode {outside[0]}")
+        others = frozenset() if self.only is None else frozenset(range(count)) - frozenset(self.only)
+        return others | frozenset(self.exclude)
 
 
 def renamed(features: Features, aliases: Mapping[str, str], rename: Mapping[str, str], folder: object) -> dict[str, str]:

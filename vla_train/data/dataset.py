@@ -62,8 +62,7 @@ class DemonstrationDataset:
         self._tokens, self._token_mask = processor.tokenize(self._columns.texts)
         self._task = self._tasks(metadata.tasks)
         self._domain = np.full(self.num_episodes, domain, dtype=np.int64)
-        self._reach = np.full(self.num_episodes, chunk)  # of each episode's chunks: the actions that follow on each other
-        self._reach[np.flatnonzero([is_labelled(episode) for episode in metadata.episodes])] = 1
+        self._labelled = np.array([is_labelled(episode) for episode in metadata.episodes], dtype=bool)
         self._frames = open_frames(
             cache or folder / "cache",
             reader,
@@ -119,8 +118,10 @@ class DemonstrationDataset:
         """The frames of a split whose next observation was recorded, or does not matter because the episode terminated.
 
         LeRobot keeps no observation after the last action, so where an episode was cut short there is nothing to bootstrap from.
+        What follows on a label (``is_labelled``) followed on another's action: such episodes have no transitions.
         """
-        rows, _ = self._windows.horizon(self.frames(split), self.chunk + 1)
+        frames = self.frames(split)
+        rows, _ = self._windows.horizon(frames[~self._labelled[self._windows.episode(frames)]], self.chunk + 1)
         known = (self._windows.end(rows[:, 0]) - rows[:, 0] > self.chunk) | self._terminated[rows[:, -1]]
         kept: np.ndarray = rows[known, 0]
         return kept
@@ -136,10 +137,10 @@ class DemonstrationDataset:
         return found
 
     def _relative_actions(self, frames: np.ndarray) -> np.ndarray:
-        """float32 [m, a]: the actions of these frames' chunks, as far as their episodes go, relative to the frames' states."""
+        """float32 [m, a]: the actions of these frames' chunks, as far as they are learned, relative to the frames' states."""
         places = np.array(self.spec.action.relative_to)
         origin = np.where(places >= 0, self._columns.state[frames][:, np.maximum(places, 0)], np.float32(0))
-        rows, valid = self._windows.horizon(frames, self.chunk)
+        rows, valid = self._chunks(frames)
         relative: np.ndarray = (self._columns.action[rows] - origin[:, None])[valid]
         return relative
 
@@ -147,8 +148,7 @@ class DemonstrationDataset:
         """The demonstrations at frames int64 [b]. Before an episode began its first frame stands in (``present`` is False)
         and past its end its last action (``valid`` is False; so it is behind the first of labels, ``is_labelled``). ``augment``
         may change them."""
-        rows, valid = self._windows.horizon(indices, self.chunk)
-        valid &= np.arange(self.chunk) < self._reach[self._windows.episode(indices)][:, None]
+        rows, valid = self._chunks(indices)
         (observation,), action = self._decisions([indices], rows, augment)
         return Demonstration(observation=observation, action=action, valid=_of_every_number(valid, action))
 
@@ -173,6 +173,13 @@ class DemonstrationDataset:
             terminated=torch.from_numpy(terminated),
             truncated=torch.from_numpy(cut),
         )
+
+    def _chunks(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The rows [b, h] of the actions at frames [b] and after, and which of them are to be learned: those within the episode,
+        of labels the first."""
+        rows, valid = self._windows.horizon(frames, self.chunk)
+        valid[:, 1:] &= ~self._labelled[self._windows.episode(frames)][:, None]
+        return rows, valid
 
     def _decisions(
         self, frames: Sequence[np.ndarray], actions: np.ndarray, augment: Augment | None

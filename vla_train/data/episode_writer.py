@@ -24,8 +24,7 @@ from vla_train.data.statistics import Described, PixelStatistics, describe, desc
 from vla_train.data.video_files import EncodedVideos, Videos
 from vla_train.errors import DataError, UsageError
 
-LOCK = ".writing.lock"
-WRITTEN = ("data", "meta", "videos", LOCK)  # where files are made
+WRITTEN = ("data", "meta", "videos", layout.LOCK)  # where files are made
 
 
 class WriterLock:
@@ -34,9 +33,9 @@ class WriterLock:
     def __init__(self, folder: Path):
         refuse_links_out(folder, WRITTEN)  # a stranger's dataset must not have us write to other places
         folder.mkdir(parents=True, exist_ok=True)
-        self.killed = (folder / LOCK).exists()
+        self.killed = (folder / layout.LOCK).exists()
         self._held = ExitStack()
-        self._held.enter_context(only_writer(folder / LOCK, folder))
+        self._held.enter_context(only_writer(folder / layout.LOCK, folder))
 
     def release(self) -> None:
         self._held.close()

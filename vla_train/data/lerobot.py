@@ -1,6 +1,6 @@
 """LeRobotDataset: which version lies in a folder, and its table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from vla_train.data.lerobot_table import LeRobotTable, Parts
 from vla_train.data.paths import refuse_links_out
 from vla_train.errors import DataError
 
-VERSIONS: dict[str, Callable[[Path, dict[str, Any]], Parts]] = {
+# ``left_out(count)``: the numbers of the episodes, of so many, of which nothing is read.
+VERSIONS: dict[str, Callable[[Path, dict[str, Any], Callable[[int], Collection[int]]], Parts]] = {
     "v3.0": lerobot_v3.parts_of,
     "v2.1": lerobot_v21.parts_of,
     "v2.0": lerobot_v21.parts_of,  # which keeps only its statistics elsewhere
@@ -30,4 +31,4 @@ def open_table(path: Path, choice: Choice) -> LeRobotTable:
     version = str(info["codebase_version"])
     if version not in VERSIONS:
         raise DataError(f"the dataset at {path} is LeRobot {version}; this program reads {', '.join(VERSIONS)}")
-    return LeRobotTable(path, VERSIONS[version](path, info), choice.exclude)
+    return LeRobotTable(path, VERSIONS[version](path, info, choice.left_out))

@@ -24,7 +24,10 @@ def read_info(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"no dataset at {folder}: there is no such folder; check dataset.path")
     if not path.is_file():
-        raise DataError(f"no dataset at {folder}: it has no {layout.INFO}; give the folder that contains meta/ and data/")
+        begun = (folder / layout.LOCK).is_file()
+        why = "a writer was killed before its first episodes were safe, or writes them now: the same command goes on"
+        hint = why if begun else "give the folder that contains meta/ and data/"
+        raise DataError(f"no dataset at {folder}: it has no {layout.INFO}; {hint}")
     try:
         info = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -33,10 +36,13 @@ def read_info(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} has no codebase_version: it is not the info.json of a LeRobotDataset")
     for key, kind in _NEEDED.items():
         if not isinstance(info.get(key), kind) or isinstance(info[key], bool):
-            raise DataError(f"{path}: {key!r} is {info.get(key, 'missing')!r}; fetch or make the dataset again")
-    if not (info["total_episodes"] > 0 and info["total_frames"] > 0 and 0 < info["fps"] <= FASTEST):
-        counts = ", ".join(f"{key} {info[key]}" for key in ("total_episodes", "total_frames", "fps"))
-        raise DataError(f"the dataset at {folder} is empty or not read here ({counts}): record or make at least one episode")
+            said = f"{key!r} is {info[key]!r}" if key in info else f"there is no {key!r}"
+            raise DataError(f"{path}: {said}; fetch or make the dataset again")
+    if not (info["total_episodes"] > 0 and info["total_frames"] > 0):
+        counts = ", ".join(f"{key} {info[key]}" for key in ("total_episodes", "total_frames"))
+        raise DataError(f"the dataset at {folder} is empty ({counts}): record or make at least one episode")
+    if not 0 < info["fps"] <= FASTEST:
+        raise DataError(f"{path}: fps is {info['fps']}, which are no steps per second: mend it")
     for name, feature in info["features"].items():
         _check_feature(path, name, feature)
     return info

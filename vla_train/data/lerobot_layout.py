@@ -21,6 +21,7 @@ DATA_FILES, EPISODE_FILES = "data/*/*.parquet", "meta/episodes/*/*.parquet"  # t
 IMAGE, STATE, ACTION = "observation.images.", "observation.state", "action"
 REWARD, DONE, SUCCESS = "next.reward", "next.done", "next.success"
 TERMINATED, TRUNCATED = "next.terminated", "next.truncated"
+LOCK = ".writing.lock"  # in the folder of a dataset that is being written, or whose writer was killed
 OURS = "vla_train"  # where info.json keeps the Spec and how the data came to be
 UNFINISHED = "unfinished"  # under OURS while a dataset is written: how many of its files are whole
 DEPTH_RANGE = "vla_train.depth_range"  # in the info of a camera: what was made 0 and what 255

@@ -11,11 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.episode_rows import common_schema, conformed, episode_table, schema_of
 from vla_train.data.lerobot_files import PARTIAL, begin, settle
 from vla_train.data.lerobot_info import read_info, spec_of, unfinished
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.errors import DataError
 
+MOST_TOLD = 5  # differences in one message
 Row = dict[str, Any]  # of one episode
 
 
@@ -29,6 +31,7 @@ class Meta:
         self.num_episodes = self.num_frames = self.data_files = self._episode_files = 0
         self.before: list[Row] = []  # the rows of what was there, without those of whom nothing is asked
         self._rows: list[Row] = []  # noted, and not committed yet
+        self._schemas: list[pa.Schema] = []  # of the files of meta/episodes, in which what was noted is as columns
 
     def number_of(self, text: str) -> int:
         """The task_index of an instruction."""
@@ -57,6 +60,7 @@ class Meta:
         noted = ParquetTables.matching(self.folder, layout.EPISODE_FILES, counted["episodes"] if counted else None)
         self.before = noted.rows()
         self._episode_files = len(noted.files)
+        self._schemas = list(dict.fromkeys(schema_of(path) for path in noted.files))
         self.data_files = 1 + max(row["data/chunk_index"] * layout.CHUNK_SIZE + row["data/file_index"] for row in self.before)
         self.num_episodes, self.num_frames = info["total_episodes"], info["total_frames"]
         rows = ParquetTables([self.folder / layout.TASKS]).rows()
@@ -78,13 +82,26 @@ class Meta:
         if self._rows:
             chunk, file = divmod(self._episode_files, layout.CHUNK_SIZE)
             path = self.folder / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=file)
-            names = list(dict.fromkeys(name for row in self._rows for name in row))
-            write_table(path, pa.table({name: _column([row.get(name) for row in self._rows]) for name in names}))
+            table = episode_table(self._rows)
+            schema = common_schema([*self._schemas, table.schema])
+            self._conform(schema)
+            write_table(path, conformed(table, schema))
             write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
             self._episode_files += 1
             self._rows = []
         state = {} if finished else {layout.UNFINISHED: {"data": data_files, "episodes": self._episode_files}}
         write_json(self.folder / layout.INFO, self._info(state))
+
+    def _conform(self, schema: pa.Schema) -> None:
+        """Have the files that are there tell of the same columns. A kill between two of them leaves some to do."""
+        if self._schemas == [schema]:
+            return
+        for number in range(self._episode_files):
+            chunk, file = divmod(number, layout.CHUNK_SIZE)
+            path = self.folder / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=file)
+            if not schema_of(path).equals(schema):
+                write_table(path, conformed(pq.read_table(path), schema))
+        self._schemas = [schema]
 
     def _info(self, state: Mapping[str, Any]) -> dict[str, Any]:
         head = dict(self.head)
@@ -107,8 +124,10 @@ class Meta:
         for name in set(theirs) & set(features):
             mine, other = ({key: each[name].get(key) for key in _told_by(each[name])} for each in (features, theirs))
             wrong += [f"{name!r} is {other}, not {mine}"] if mine != other else []
-        if wrong := wrong or self._other_meaning(info):
-            raise DataError(f"episodes cannot be added to {self.folder}, which is made otherwise: " + "; ".join(sorted(wrong)))
+        if wrong := sorted(wrong or self._other_meaning(info)):
+            more = [f"and {len(wrong) - MOST_TOLD} more such things"] if len(wrong) > MOST_TOLD else []
+            told = "; ".join(wrong[:MOST_TOLD] + more)
+            raise DataError(f"episodes cannot be added to {self.folder}, which is made otherwise: {told}. Name another folder")
 
     def _other_meaning(self, info: Mapping[str, Any]) -> list[str]:
         """Where the Specs of columns that look alike differ, in words; episodes of other tasks and lengths may join."""
@@ -142,16 +161,6 @@ class Meta:
                 path.unlink()
         for path in self.folder.rglob(f"*{PARTIAL}"):
             path.unlink()
-
-
-def _column(values: list[Any]) -> pa.Array:
-    """What was noted under a name. Where episodes noted things of different types, or objects, all are JSON text."""
-    try:
-        if not any(isinstance(value, dict) for value in values):
-            return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        """No one type holds them all."""
-    return pa.array([None if value is None else json.dumps(value) for value in values], pa.string())
 
 
 def _told_by(feature: layout.Feature) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from vla_train.data import modality
 from vla_train.data.images import decode
 from vla_train.data.lerobot_info import spec_of
 from vla_train.data.parquet_tables import ParquetTables, SizesDiffer
-from vla_train.data.records import content_fingerprint, damaged, episode_starts, place, require_finite
+from vla_train.data.records import MEND, content_fingerprint, damaged, episode_starts, leave_out_hint, place, require_finite
 from vla_train.data.table import Entry
 from vla_train.data.video_access import ClipAccess
 from vla_train.data.video_check import torn
@@ -29,18 +29,20 @@ class Parts:
     """What the versions of the format keep in different places."""
 
     info: dict[str, Any]
-    tables: ParquetTables  # the data files in order of episode and step
+    tables: ParquetTables  # the data files in order of episode and step, without what is left out
     texts: list[str]  # the instructions by task_index
     episodes: list[dict[str, Any]]  # a row each, in order: length, tasks, and what else was noted
     clips: Callable[[str], list[Clip] | None]  # of a video feature, where its videos belong, one an episode; None if nothing says
+    left_out: Collection[int] = ()  # numbers of the episodes of which nothing is read
 
 
 class LeRobotTable:
-    """The Table of one dataset folder. Opening it reads ``meta/`` and the footers of the data files only. Of the episodes
-    ``left_out`` times may be wrong and videos missing: they are not asked for."""
+    """The Table of one dataset folder. Opening it reads ``meta/`` and the footers of the data files, and a column only where that
+    says which episodes rows are of, or what their instructions are (``modality.json``). Episodes that are left out have no
+    frames; their files may be damaged or missing."""
 
-    def __init__(self, folder: Path, parts: Parts, left_out: Collection[int] = ()):
-        self.path, self._parts, self._tables, self._left_out = folder, parts, parts.tables, frozenset(left_out)
+    def __init__(self, folder: Path, parts: Parts):
+        self.path, self._parts, self._tables, self._left_out = folder, parts, parts.tables, frozenset(parts.left_out)
         declared: dict[str, layout.Feature] = parts.info["features"]
         named = modality.read(folder, declared)
         self._slices = named.parts
@@ -114,14 +116,12 @@ class LeRobotTable:
     def _checked_times(self, seconds: np.ndarray) -> list[np.ndarray]:
         times = np.split(seconds[:, 0], self.starts[1:-1])
         for episode, steps in enumerate(times):
-            if episode in self._left_out:
-                continue
             if (none := np.flatnonzero(~np.isfinite(steps))).size:
                 what = f"the timestamp of step {none[0]} of episode {episode} is {steps[none[0]]}"
-                raise self._error(f"{what}: repair that episode, or leave it out with dataset.exclude=[{episode}]")
+                raise self._error(f"{what}", f"repair that episode, or {leave_out_hint(episode)}")
             if (back := np.flatnonzero(np.diff(steps) < 0)).size:
                 what = f"the timestamps of episode {episode} go back after step {back[0]}"
-                raise self._error(f"{what}: repair that episode, or leave it out with dataset.exclude=[{episode}]")
+                raise self._error(f"{what}", f"repair that episode, or {leave_out_hint(episode)}")
         return times
 
     def torn(self, name: str) -> dict[int, str]:
@@ -170,9 +170,13 @@ class LeRobotTable:
     def _instructions(self, parts: Parts) -> list[str]:
         """One an episode: its first."""
         if self._language != "task_index":
-            return [parts.texts[index] for index in self.text()[self.starts[:-1]]]
+            first = np.minimum(self.starts[:-1], self.starts[-1] - 1)  # of the last ones that are left out there is none
+            return [parts.texts[index] for index in self.text()[first]]
         known, found = set(parts.texts), []
         for episode, row in enumerate(parts.episodes):
+            if episode in self._left_out:
+                found.append("")
+                continue
             tasks = row.get("tasks")
             text = tasks[0] if isinstance(tasks, list) and tasks else None
             if not isinstance(text, str) or text not in known:
@@ -194,23 +198,30 @@ class LeRobotTable:
 
     def _checked_starts(self, episodes: list[dict[str, Any]]) -> np.ndarray:
         """int64 [e + 1], once info.json, meta/episodes and the data files have been found to tell the same."""
-        counted = integers(episodes, "length")
+        used = [number for number in range(len(episodes)) if number not in self._left_out]
+        counted = integers([episodes[number] for number in used], "length")
         if counted is None:
             raise self._error("meta/episodes needs a column 'length' with a whole number in every row")
-        lengths = np.array(counted, dtype=np.int64)
-        told = {
-            "episodes": (self._parts.info["total_episodes"], len(episodes), "meta/episodes"),
-            "frames": (self._parts.info["total_frames"], self._tables.num_rows, "the data files"),
-        }
+        lengths = np.zeros(len(episodes), dtype=np.int64)
+        lengths[used] = counted
+        told = {"episodes": (self._parts.info["total_episodes"], len(episodes), "meta/episodes")}
+        if not self._left_out:  # of the others nobody looks how many frames they have
+            told["frames"] = (self._parts.info["total_frames"], self._tables.num_rows, "the data files")
         for what, (said, found, where) in told.items():
             if said != found:
                 raise self._error(f"info.json says {said} {what}, {where} hold {found}: a file is missing or too many")
-        if lengths.min() <= 0 or lengths.sum() != self._tables.num_rows:
+        if min(counted) <= 0 or lengths.sum() != self._tables.num_rows:
             raise self._error(f"the lengths in meta/episodes add up to {lengths.sum()} frames, not {self._tables.num_rows}")
         return episode_starts(lengths)
 
-    def _error(self, what: str) -> DataError:
-        return damaged(self.path, what)
+    def _error(self, what: str, mend: str = MEND) -> DataError:
+        return damaged(self.path, what, mend)
+
+
+def some(left_out: Callable[[int], Collection[int]], count: int) -> Collection[int]:
+    """Those of ``count`` episodes that are left out; none where all would be, which is for ``Selection`` to refuse."""
+    found = left_out(count)
+    return found if any(number not in found for number in range(count)) else ()
 
 
 def integers(rows: list[dict[str, Any]], name: str) -> list[int] | None:

@@ -1,37 +1,43 @@
 """LeRobotDataset v2.1 and v2.0: one file of data and one video of each camera for every episode, ``meta/`` in lines of JSON."""
 
 import json
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vla_train.data.lerobot_paths import file_at
-from vla_train.data.lerobot_table import Parts, integers
+from vla_train.data.lerobot_table import Parts, integers, some
 from vla_train.data.parquet_tables import ParquetTables
-from vla_train.data.records import damaged
+from vla_train.data.records import damaged, leave_out_hint
 from vla_train.data.videos import Clip
 from vla_train.errors import DataError
 
 EPISODES, TASKS = "meta/episodes.jsonl", "meta/tasks.jsonl"
 
 
-def parts_of(folder: Path, info: dict[str, Any]) -> Parts:
-    """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers."""
+def parts_of(folder: Path, info: dict[str, Any], left_out: Callable[[int], Collection[int]]) -> Parts:
+    """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers, and of those of episodes that
+    are left out nothing."""
     episodes = _numbered(folder, EPISODES, "episode_index")
+    unused = some(left_out, len(episodes))
+    used = [number for number in range(len(episodes)) if number not in unused]
     size = info.get("chunks_size")
     if type(size) is not int or size < 1:
         raise damaged(folder, f"chunks_size in meta/info.json is {size!r}")
     places = [{"episode_chunk": number // size, "episode_index": number} for number in range(len(episodes))]
-    tables = ParquetTables([file_at(folder, info, "data_path", **place) for place in places])
-    for number, (row, length) in enumerate(zip(episodes, tables.lengths, strict=True)):
-        if row.get("length") != length:
-            raise damaged(folder, f"{EPISODES} says {row.get('length')} frames of episode {number}, its file holds {length}")
+    tables = ParquetTables([file_at(folder, info, "data_path", **places[number]) for number in used])
+    for number, length in zip(used, tables.lengths, strict=True):
+        if (said := episodes[number].get("length")) != length:
+            what = f"{EPISODES} says {said} frames of episode {number}, its file holds {length}"
+            raise damaged(folder, what, f"fetch it again, or {leave_out_hint(number)}")
     return Parts(
         info=info,
         tables=tables,
         texts=[str(row.get("task", "")) for row in _numbered(folder, TASKS, "task_index")],
         episodes=episodes,
         clips=partial(_clips, folder, info, places),
+        left_out=unused,
     )
 
 

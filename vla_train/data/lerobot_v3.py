@@ -1,5 +1,6 @@
 """LeRobotDataset v3.0: many episodes in each file of data and of video, their places in ``meta/episodes``."""
 
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.lerobot_info import unfinished
 from vla_train.data.lerobot_paths import file_at
-from vla_train.data.lerobot_table import Parts, integers
+from vla_train.data.lerobot_table import Parts, integers, some
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data.records import damaged
 from vla_train.data.videos import Clip
@@ -17,20 +18,43 @@ from vla_train.data.videos import Clip
 _BOOKKEEPING = ("stats/", "data/", "videos/", "meta/")  # columns of meta/episodes that are no facts about an episode
 
 
-def parts_of(folder: Path, info: dict[str, Any]) -> Parts:
-    """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers."""
+PLACE = ("data/chunk_index", "data/file_index")  # of an episode's rows
+
+
+def parts_of(folder: Path, info: dict[str, Any], left_out: Callable[[int], Collection[int]]) -> Parts:
+    """Where the parts of this dataset lie; ``meta/`` is read, of the data files only the footers, and of those in which all
+    episodes are left out nothing."""
     whole = unfinished(info) or {}  # of a dataset that is being written only what info.json counts
     noted = ParquetTables.matching(folder, layout.EPISODE_FILES, whole.get("episodes"))
     episodes = noted.rows(leave_out=_BOOKKEEPING)
     if integers(episodes, "episode_index") != list(range(len(episodes))):
         raise damaged(folder, "meta/episodes needs a row for every episode_index from 0 on, in their order")
+    unused = some(left_out, len(episodes))
     return Parts(
         info=info,
-        tables=ParquetTables.matching(folder, layout.DATA_FILES, whole.get("data")),
+        tables=_tables(folder, info, noted, whole, unused),
         texts=_texts(folder),
         episodes=episodes,
         clips=partial(_clips, folder, info, noted),
+        left_out=unused,
     )
+
+
+def _tables(
+    folder: Path, info: dict[str, Any], noted: ParquetTables, whole: Mapping[str, int], unused: Collection[int]
+) -> ParquetTables:
+    """The data files. Where episodes are left out, those files in which others lie, without their rows."""
+    if not unused or not set(PLACE) <= noted.names:
+        tables = ParquetTables.matching(folder, layout.DATA_FILES, whole.get("data"))
+    else:
+        rows = noted.rows(only=PLACE)
+        places = dict.fromkeys(tuple(row[name] for name in PLACE) for episode, row in enumerate(rows) if episode not in unused)
+        if any(type(number) is not int for place in places for number in place):
+            raise damaged(folder, "meta/episodes does not say in which data file each episode lies")
+        tables = ParquetTables([file_at(folder, info, "data_path", chunk_index=c, file_index=f) for c, f in places])
+    if unused:
+        tables.leave_out(unused)
+    return tables
 
 
 def _texts(folder: Path) -> list[str]:

@@ -130,7 +130,7 @@ class Mixture(DemonstrationDataset):
         self._token_mask = np.concatenate([part._token_mask for part in every])
         self._task = np.concatenate([self._renumbered(part) for part in every])
         self._domain = np.concatenate([part._domain for part in every])
-        self._reach = np.concatenate([part._reach for part in every])
+        self._labelled = np.concatenate([part._labelled for part in every])
 
     def by_part(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Sorted frames by the dataset that they are of: every one is named, also where it has none of them."""

@@ -1,7 +1,8 @@
 """Parquet files read as one table, column by column, with checks. Shared by the readers of LeRobot formats."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 
 from vla_train.errors import DataError
 
-ROW_GROUPS_KEPT = 4  # of pictures that are asked for here and there
+BYTES_KEPT = 128 * 2**20  # of pictures that are asked for here and there: others' row groups may be of any size
 
 
 class SizesDiffer(DataError):  # noqa: N818 - says what is wrong, as the other errors do
@@ -35,7 +36,8 @@ class ParquetTables:
         self.lengths = [length for length, _ in footers]
         self.num_rows = sum(self.lengths)
         self.names: set[str] = set.intersection(*(names for _, names in footers))
-        self._row_group = lru_cache(ROW_GROUPS_KEPT)(_row_group)
+        self._used: list[np.ndarray] | None = None  # of each file the rows that are not left out; None: all
+        self._row_groups = _RowGroups()
 
     @classmethod
     def matching(cls, folder: Path, pattern: str, count: int | None = None) -> "ParquetTables":
@@ -48,9 +50,8 @@ class ParquetTables:
     def numbers(self, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Numeric columns as [n, size] each, from scalars or lists. SizesDiffer where a row holds another number of them."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name in sizes}
-        for path in self.files:
-            with _opened(path) as file:
-                table = _read(file, path, list(sizes))
+        for number, path in enumerate(self.files):
+            table = self._table(number, list(sizes))
             for name, size in sizes.items():
                 parts[name].append(self._matrix(table[name], size, name, path))
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
@@ -69,7 +70,8 @@ class ParquetTables:
         return found
 
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
-        """Blocks of at most ``size`` rows, in order, never the whole file in memory."""
+        """Blocks of at most ``size`` rows, in order, never the whole file in memory; only where none is left out."""
+        assert self._used is None, "chosen rows are asked for with ``at``"
         for path in self.files:
             with _opened(path) as file:
                 try:
@@ -80,6 +82,9 @@ class ParquetTables:
     def at(self, name: str, rows: np.ndarray) -> Iterator[pa.Array]:
         """A column at rows int64 [m] in ascending order, in parts. Whole row groups are read; the last few are kept."""
         ends = np.cumsum(self.lengths)
+        if self._used is not None:
+            first = ends - self.lengths
+            rows = np.concatenate([own + start for own, start in zip(self._used, first, strict=True)])[rows]
         for file, own in _shared_out(ends, rows):
             own = own - (int(ends[file]) - self.lengths[file])
             path = self.files[file]
@@ -87,8 +92,22 @@ class ParquetTables:
                 groups = [opened.metadata.row_group(index).num_rows for index in range(opened.metadata.num_row_groups)]
             bounds = np.cumsum(groups)
             for group, wanted in _shared_out(bounds, own):
-                column = self._row_group(path, group, name)
+                column = self._row_groups.get(path, group, name)
                 yield column.take(pa.array(wanted - (int(bounds[group]) - groups[group]))).combine_chunks()
+
+    def leave_out(self, episodes: Collection[int]) -> None:
+        """From here on there are only the rows of other episodes, as the column ``episode_index`` says."""
+        index = self.numbers({"episode_index": 1})["episode_index"][:, 0]
+        kept = ~np.isin(index, list(episodes))
+        self._used = [np.flatnonzero(part) for part in np.split(kept, np.cumsum(self.lengths)[:-1])]
+        self.num_rows = int(kept.sum())
+
+    def _table(self, number: int, names: list[str]) -> pa.Table:
+        """Columns of a file, without what is left out."""
+        path = self.files[number]
+        with _opened(path) as file:
+            table = _read(file, path, names)
+        return table if self._used is None else table.take(pa.array(self._used[number]))
 
     def _matrix(self, column: pa.ChunkedArray, size: int, name: str, path: Path) -> np.ndarray:
         kind = column.type
@@ -107,9 +126,8 @@ class ParquetTables:
     def _sizes(self, name: str) -> np.ndarray:
         """How many numbers each row of a column holds, int64 [n]; 0 for a missing one."""
         parts = []
-        for path in self.files:
-            with _opened(path) as file:
-                column = _read(file, path, [name])[name]
+        for number in range(len(self.files)):
+            column = self._table(number, [name])[name]
             lengths = pc.list_value_length(column) if _is_list(column.type) else pc.cast(pc.is_valid(column), pa.int64())
             parts.append(np.asarray(pc.fill_null(lengths, 0).to_numpy(), dtype=np.int64))
         return np.concatenate(parts)
@@ -119,6 +137,25 @@ def _shared_out(ends: np.ndarray, rows: np.ndarray) -> Iterator[tuple[int, np.nd
     """Ascending rows by the part that they are of, where part i ends at ``ends[i]``."""
     parts, first = np.unique(np.searchsorted(ends, rows, side="right"), return_index=True)
     yield from zip(parts.tolist(), np.split(rows, first[1:]), strict=True)
+
+
+class _RowGroups:
+    """Columns of row groups that were read last, up to ``BYTES_KEPT`` of them (but at least one). Threads may ask at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[Path, int, str], pa.ChunkedArray] = OrderedDict()
+
+    def get(self, path: Path, group: int, name: str) -> pa.ChunkedArray:
+        key = (path, group, name)
+        with self._lock:
+            found = self._kept.pop(key, None)
+        found = _row_group(*key) if found is None else found
+        with self._lock:
+            self._kept[key] = found
+            while len(self._kept) > 1 and sum(column.nbytes for column in self._kept.values()) > BYTES_KEPT:
+                self._kept.popitem(last=False)
+        return found
 
 
 def _row_group(path: Path, group: int, name: str) -> pa.ChunkedArray:
@@ -150,7 +187,8 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 def _read(file: pq.ParquetFile, path: Path, names: list[str]) -> pa.Table:
     if missing := [name for name in names if name not in file.schema_arrow.names]:
-        raise DataError(f"{path} has no column {missing[0]!r} (it has {sorted(file.schema_arrow.names)}); fetch or make it again")
+        others = len(file.schema_arrow.names)
+        raise DataError(f"{path} has no column {missing[0]!r} (it has {others} others); fetch or make it again")
     try:
         return file.read(columns=names, use_threads=False)
     except (pa.ArrowException, OSError) as error:

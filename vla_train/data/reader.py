@@ -54,7 +54,8 @@ def open_table(path: Path, kind: str, choice: Choice) -> Table:
         if FORMATS[kind].recognises(path):
             raise
         raise DataError(f"{error}{nearby(path)}") from None
-    return Selection(table, choice.exclude) if choice.exclude else table
+    left_out = choice.left_out(len(table.episodes))
+    return Selection(table, left_out) if left_out else table
 
 
 def nearby(path: Path) -> str:

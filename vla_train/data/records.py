@@ -13,7 +13,8 @@ from vla_train.spec import Spec
 
 MOST_TOLD = 8  # episodes in one message
 MIXTURE = "mixture"  # the ``player`` of an episode in which an expert labels what another does
-TORN = "fetch the video again, or leave out the camera (dataset.cameras) or the episode (dataset.exclude)"
+MEND = "fetch or make it again"
+TORN = "fetch the video again, or leave out the camera (dataset.cameras) or the episode (dataset.exclude; vla-data: episodes=)"
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,14 @@ def place(row: int, starts: np.ndarray, first: int = 0) -> str:
     return f"step {row - int(starts[episode])} of episode {first + episode}"
 
 
-def damaged(path: Path, what: str) -> DataError:
+def damaged(path: Path, what: str, mend: str = MEND) -> DataError:
     """The error for a dataset that contradicts itself."""
-    return DataError(f"the dataset at {path} is damaged or not read here: {what}; fetch or make it again")
+    return DataError(f"the dataset at {path} is damaged or not read here: {what}; {mend}")
+
+
+def leave_out_hint(episode: int) -> str:
+    """How an episode is left out, in training and in ``vla-data``."""
+    return f"leave it out with dataset.exclude=[{episode}] (vla-data convert: with episodes=)"
 
 
 def torn_pictures(found: Mapping[str, Mapping[int, str]]) -> DataError:
@@ -145,7 +151,7 @@ def require_finite(
         episode = int(np.searchsorted(starts, row, side="right")) - 1
         source = f" ({rows[episode]['source']})" if rows and rows[episode].get("source") else ""
         number = labels[column] if labels else f"{name}.{column}"
-        mend = f"repair that episode, or leave it out with dataset.exclude=[{episode}]" if rows else "repair that episode"
+        mend = f"repair that episode, or {leave_out_hint(episode)}" if rows else "repair that episode"
         raise DataError(
             f"{number} is {value} at {place(int(row), starts, first)} of {where}{source}: every number must be finite; {mend}"
         )

@@ -40,7 +40,8 @@ def _named(num_episodes: int, held_out: Sequence[int], used: np.ndarray) -> dict
     rest = np.setdiff1d(used, chosen)
     if not len(rest):
         raise DataError(
-            f"dataset.held_out={[int(episode) for episode in chosen]} leaves none of the {num_episodes} episodes to train on: "
-            "name fewer, or add episodes"
+            f"dataset.held_out={[int(episode) for episode in chosen]} leaves none of the {len(used)} episodes to train on"
+            + (f" that dataset.exclude leaves of {num_episodes}" if len(used) < num_episodes else "")
+            + ": name fewer, or add episodes"
         )
     return {"train": rest, "validation": chosen}

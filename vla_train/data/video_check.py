@@ -36,9 +36,16 @@ def torn(clips: Sequence[Clip], times: Sequence[np.ndarray]) -> dict[int, str]:
 
 
 def _index(path: Path) -> tuple[float, int]:
-    """From which second on a file lacks what its index declares, and how many frames that declares."""
+    """From which second on a file lacks what its index declares, and how many frames that declares: 0 where it does not reach
+    the end of the video, as of a file in fragments only the first ones are known."""
     size = path.stat().st_size
     with av.open(str(path.absolute()), format="mp4") as container:
         stream = container.streams.video[0]
-        lost = [entry.timestamp for entry in stream.index_entries if entry.pos + entry.size > size]
-        return float(min(lost) * (stream.time_base or 1)) if lost else np.inf, len(stream.index_entries)
+        entries = list(stream.index_entries)
+        lost = [entry.timestamp for entry in entries if entry.pos + entry.size > size]
+        cut = float(min(lost) * (stream.time_base or 1)) if lost else np.inf
+        if len(entries) < 2 or not stream.duration:
+            return cut, 0
+        reached = entries[-1].timestamp - entries[0].timestamp
+        step = reached / (len(entries) - 1)
+        return cut, len(entries) if reached + 1.5 * step >= stream.duration else 0

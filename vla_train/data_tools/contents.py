@@ -21,6 +21,9 @@ from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
+SAY_IT = (
+    "say it with vla-data convert instruction='...' (or, when training, dataset.instruction), or leave them out with episodes="
+)
 BLOCK_FRAMES = 64  # decoded at once, of every camera
 
 Block = dict[str, np.ndarray]  # pictures of some steps by feature, uint8 [n, y, x, c]
@@ -67,6 +70,12 @@ class Contents:
     def rows(self, episode: int) -> slice:
         """The frames of an episode."""
         return slice(int(self.table.starts[episode]), int(self.table.starts[episode + 1]))
+
+    def silent(self) -> list[int]:
+        """The episodes in which some step has no instruction."""
+        blank = np.array([not text.strip() for text in self.table.texts], dtype=bool)
+        rows = np.flatnonzero(blank[self.table.text()]) if blank.any() else np.zeros(0, np.int64)
+        return [int(episode) for episode in np.unique(np.searchsorted(self.table.starts, rows, side="right") - 1)]
 
     def seconds(self) -> np.ndarray:
         """When each frame was, since its episode began, float64 [n]."""
@@ -128,16 +137,13 @@ def open_contents(path: Path, only: Sequence[int] | None = None) -> Contents:
     if not path.exists():
         raise DataError(f"there is no {path}; name the folder (or file) of a dataset")
     found = next((name for name, known in FORMATS.items() if known.recognises(path)), None)
+    if found is None and (path / layout.LOCK).is_file():
+        read_info(path)  # which says what that means
     if found is None:
         raise DataError(
             f"{path} is no dataset of a known format ({', '.join(FORMATS)}); LeRobot's has a {layout.INFO}{nearby(path)}"
         )
-    table = open_table(path, found, Choice())
-    if only is not None:
-        count = len(table.episodes)
-        if outside := [episode for episode in only if episode >= count]:
-            raise DataError(f"{path} has the episodes 0 to {count - 1}, so there is no episode {outside[0]}")
-        table = open_table(path, found, Choice(exclude=tuple(sorted(set(range(count)) - set(only)))))
+    table = open_table(path, found, Choice(only=None if only is None else tuple(only)))
     refuse_names_out([*table.features, *table.aliases.values()], path)
     if (frames := int(table.starts[-1])) > MOST_FRAMES:
         raise DataError(f"{path} declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")

@@ -25,7 +25,7 @@ from vla_train.data.records import place
 from vla_train.data.video_files import CODECS, CopiedVideos
 from vla_train.data.videos import TOLERANCE
 from vla_train.data_tools.compare import compare
-from vla_train.data_tools.contents import Block, Contents, facts_of, joined, open_contents
+from vla_train.data_tools.contents import SAY_IT, Block, Contents, facts_of, joined, open_contents
 from vla_train.data_tools.printing import say
 from vla_train.data_tools.target import Target, clips_of, target_of, whole
 from vla_train.errors import DataError, Interrupted, UsageError
@@ -61,7 +61,8 @@ def convert(source: Path, target: Path, wish: Wish = Wish()) -> None:
     """Convert the data at ``source`` to the folder ``target``, which must not exist or be empty.
 
     Raises:
-        DataError: ``target`` is not empty, or the source is damaged; then nothing is left of the conversion.
+        DataError: ``target`` is not empty, or the source is damaged or does not say what is done in it; then nothing is left
+            of the conversion.
         UsageError: a conversion of something else was begun there, the folder cannot be written, or lies within the source.
     """
     if wish.images not in IMAGES:
@@ -74,6 +75,8 @@ def convert(source: Path, target: Path, wish: Wish = Wish()) -> None:
     contents.table.check()
     contents.require_whole()
     called = target_of(contents, wish.rename, wish.instruction)
+    if contents.table.noted is None and not (wish.instruction or "").strip() and (silent := contents.silent()):
+        raise DataError(f"{source} has no instruction in episodes {joined([*map(str, silent)])}: {SAY_IT}")
     recipe = {"source": source.name, "format": contents.format, "fingerprint": contents.table.fingerprint()} | wish.recipe()
     partial = target.parent / f".{target.name}.partial"
     try:
@@ -109,13 +112,8 @@ def _tell(contents: Contents, target: Path, called: Target) -> None:
         " + ".join(parts): new for new, parts in called.together.items()
     }:
         say("names: " + ", ".join(f"{old} -> {name}" for old, name in new.items()))
-    silent = sum(not called.told([contents.table.instructions[episode]])[0].strip() for episode in contents.episodes)
-    words = ""
-    if silent and contents.table.noted is None:
-        say(f"{silent} episodes have no instruction: convert with instruction='...', or say it when training")
-        words = " dataset.instruction='...'"
-    if words or not isinstance(whole(contents.table), LeRobotTable):
-        say(f"to train: vla-train dataset=lerobot dataset.path={target}{words}")
+    if not isinstance(whole(contents.table), LeRobotTable):
+        say(f"to train: vla-train dataset=lerobot dataset.path={target}")
 
 
 def _begun(partial: Path, recipe: dict[str, Any]) -> int:

@@ -12,8 +12,9 @@ SHORT, LONG = 0.2, 5.0  # times the median length
 UNEVEN = 0.05  # of a step, by which a time may be off
 
 
-def oddities(contents: Contents, numbers: dict[str, np.ndarray], *, finite: bool = False) -> list[str]:
-    """Sentences for a person; ``numbers`` are the columns. ``finite``: that some are not has been told."""
+def oddities(contents: Contents, numbers: dict[str, np.ndarray], *, told: bool = False) -> list[str]:
+    """Sentences for a person; ``numbers`` are the columns. ``told``: what is wrong, not odd alone, has been told: numbers that
+    are not finite, episodes without an instruction."""
     found = []
     if contents.unfinished:
         found.append("its writer has not finished it: what is there can be read, and gone on with")
@@ -24,8 +25,9 @@ def oddities(contents: Contents, numbers: dict[str, np.ndarray], *, finite: bool
         found.append(
             f"{len(contents.unread)} columns are no numbers and are not read ({kinds}): {joined(list(contents.unread), 4)}"
         )
-    found += [] if finite else _not_finite(contents, numbers)
-    return found + _constant(contents, numbers) + _lengths(contents) + _times(contents) + _texts(contents)
+    found += [] if told else _not_finite(contents, numbers)
+    found += _constant(contents, numbers) + _lengths(contents) + _times(contents)
+    return found + ([] if told and contents.table.noted is None else _silent(contents)) + _texts(contents)
 
 
 def _not_finite(contents: Contents, numbers: dict[str, np.ndarray]) -> list[str]:
@@ -75,10 +77,13 @@ def _times(contents: Contents) -> list[str]:
     return [f"times that are no multiples of 1/{rate:g} s (up to {most:.2g} steps off), in episodes {joined([*map(str, odd)])}"]
 
 
+def _silent(contents: Contents) -> list[str]:
+    found = contents.silent()
+    return [f"episodes without an instruction: {joined([*map(str, found)])}"] if found else []
+
+
 def _texts(contents: Contents) -> list[str]:
     texts = contents.table.instructions
-    empty = [str(episode) for episode, text in enumerate(texts) if not text.strip()]
-    found = [f"episodes without an instruction: {joined(empty)}"] if empty else []
     alike = Counter(" ".join(text.lower().split()).rstrip(".!") for text in set(texts))
     twins = [text for text, count in alike.items() if count > 1 and text]
-    return found + ([f"instructions that differ only in capitals, spaces or a full stop: {joined(twins, 3)}"] if twins else [])
+    return [f"instructions that differ only in capitals, spaces or a full stop: {joined(twins, 3)}"] if twins else []

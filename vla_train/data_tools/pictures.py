@@ -12,6 +12,7 @@ from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
 MOST = 20  # told of one camera
+PART = 1024  # pictures
 BLOCK = 64  # pictures between two looks at the clock
 OWN_FILES = ("image_folder", "collector")  # formats whose pictures are a file each
 
@@ -34,21 +35,24 @@ def _of_camera(contents: Contents, name: str, image: ImageSpec) -> list[str]:
         return [str(error)]
     found = {f"camera {name!r}, episode {episode}: {what}": None for episode, what in torn.items()}
     left = np.flatnonzero(~np.isin(np.repeat(np.arange(len(ends)), contents.lengths), list(torn)))
+    # A picture that cannot be read costs a new beginning: of pictures that stand alone only within the part.
+    parts = np.split(left, range(PART, len(left), PART)) if alone else [left]
     with progress(f"decoding {name}", len(left)) as advance:
-        while len(left):
-            done = 0
-            try:
-                for done in _decoded(contents, name, image, left if len(left) < contents.num_frames else None):  # noqa: B007
-                    advance(1)
-                if done < len(left):
-                    found[f"{table.path}: {name!r} has fewer pictures than there are steps"] = None
-                break
-            except DataError as error:
-                if str(error) in found:  # of the file as a whole
+        for part in parts:
+            while len(part):
+                done = 0
+                try:
+                    for done in _decoded(contents, name, image, part if len(part) < contents.num_frames else None):  # noqa: B007
+                        advance(1)
+                    if done < len(part):
+                        found[f"{table.path}: {name!r} has fewer pictures than there are steps"] = None
                     break
-                found[str(error)] = None
-                row = int(left[done])
-                left = left[left >= (row + 1 if alone else ends[np.searchsorted(ends, row, side="right")])]
+                except DataError as error:
+                    if str(error) in found:  # of the file as a whole
+                        return list(found)
+                    found[str(error)] = None
+                    row = int(part[done])
+                    part = part[part >= (row + 1 if alone else ends[np.searchsorted(ends, row, side="right")])]
     return list(found)
 
 

@@ -1,5 +1,6 @@
 """``vla-data replay``: recorded actions again in the environment they came from, from the recorded seeds. Do they succeed?"""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from vla_train import stopping
+from vla_train.collection import ledger
 from vla_train.collection.behaviour import Behaviour
 from vla_train.data import lerobot_layout as layout
-from vla_train.data.lerobot_info import read_info
 from vla_train.data.progress import progress
 from vla_train.data.reader import open_reader
-from vla_train.data.records import Columns
+from vla_train.data.records import Columns, is_labelled
 from vla_train.data_tools.printing import say, table
 from vla_train.data_tools.world import world_of
 from vla_train.envs.contract import Environment
@@ -39,36 +40,66 @@ class Replayed:
 def replay(path: Path, episodes: Sequence[int] | None = None) -> int:
     """Print how many episodes succeed, and which come out otherwise than recorded. Returns 3 if one does.
 
-    Where the recorded actions are an expert's clean ones and noise disturbed what was executed, the same noise does so again.
+    Each is played in the world that its own collection tells of. Where the recorded actions are an expert's clean ones and noise
+    disturbed what was executed, the same noise does so again; what an expert says of another's way cannot be played.
 
     Raises:
         DataError: the data do not say where they came from, or it is nowhere to be found here.
     """
-    info = read_info(path) if (path / layout.INFO).is_file() else {}
-    ours = info.get(layout.OURS)
-    recipe = ours.get("recipe") if isinstance(ours, dict) else None
-    if not isinstance(recipe, dict):
+    known = ledger.collections_in(path) if (path / layout.INFO).is_file() else []
+    if not known:
         raise DataError(
             f"{path} does not say from which environment it came, as data do that this program made: it cannot be replayed"
         )
     reader = open_reader(path)
     rows = reader.metadata.episodes
-    if unknown := [episode for episode, row in enumerate(rows) if type(row.get("seed")) is not int]:
-        raise DataError(f"{path} has no seed for episode {unknown[0]}, so its scene cannot be made again")
-    chosen = list(range(len(rows))) if episodes is None else list(episodes)
+    chosen = _playable(path, rows, range(len(rows)) if episodes is None else episodes)
+    recipes = _recipes(path, known, len(rows))
+    parts: dict[str, list[int]] = {}
+    for episode in chosen:
+        parts.setdefault(json.dumps(recipes[episode], sort_keys=True), []).append(episode)
+    columns, noises = reader.columns(), set()
+    found: list[Replayed] = []
+    with progress("replaying", len(chosen)) as advance:
+        for part in parts.values():
+            recipe = recipes[part[0]]
+            maker, behaviour = world_of(recipe, path), _behaviour(recipe, path)
+            noises |= {behaviour.noise} if behaviour.noise and not behaviour.mixed else set()
+            with closing(maker(min(ROWS, len(part)))) as world:
+                if world.io_spec.mismatches(reader.metadata.spec) and reader.metadata.spec.action != world.io_spec.action:
+                    raise DataError(f"{path} has other actions than its environment takes: {reader.metadata.spec.action}")
+                for first in range(0, len(part), world.num_envs):
+                    together = part[first : first + world.num_envs]
+                    found += _play(world, behaviour, columns, together, rows)
+                    advance(len(together))
+    return _tell(path, found, sorted(noises))
+
+
+def _playable(path: Path, rows: Sequence[Mapping[str, Any]], chosen: Sequence[int]) -> list[int]:
+    """Those of the chosen episodes whose recorded actions are what was done. DataError where there is none, or no seed."""
     if outside := [episode for episode in chosen if episode >= len(rows)]:
         raise DataError(f"{path} has the episodes 0 to {len(rows) - 1}, so there is no episode {outside[0]}")
-    maker, behaviour = world_of(recipe, path), _behaviour(recipe, path)
-    columns = reader.columns()
-    found: list[Replayed] = []
-    with closing(maker(min(ROWS, len(chosen)))) as world, progress("replaying", len(chosen)) as advance:
-        if world.io_spec.mismatches(reader.metadata.spec) and reader.metadata.spec.action != world.io_spec.action:
-            raise DataError(f"{path} has other actions than its environment takes: {reader.metadata.spec.action}")
-        for first in range(0, len(chosen), world.num_envs):
-            part = chosen[first : first + world.num_envs]
-            found += _play(world, behaviour, columns, part, rows)
-            advance(len(part))
-    return _tell(path, found, behaviour)
+    if labelled := [episode for episode in chosen if is_labelled(rows[episode])]:
+        why = "an expert's word on what another did (player=mixture): what was executed is not recorded"
+        if len(labelled) == len(chosen):
+            raise DataError(f"{path}: these episodes are {why}, so they cannot be replayed")
+        say(f"left out: {len(labelled):,} episodes that are {why}")
+    played = [episode for episode in chosen if not is_labelled(rows[episode])]
+    if unknown := [episode for episode in played if type(rows[episode].get("seed")) is not int]:
+        raise DataError(f"{path} has no seed for episode {unknown[0]}, so its scene cannot be made again")
+    return played
+
+
+def _recipes(path: Path, known: Sequence[ledger.Collection], episodes: int) -> list[Mapping[str, Any]]:
+    """How each episode was made: collections stand in the order of their episodes."""
+    if all(one.recipe == known[0].recipe for one in known):
+        return [known[0].recipe] * episodes
+    if (kept := sum(one.kept for one in known)) != episodes:
+        raise DataError(
+            f"{path} has {episodes} episodes, and its {len(known)} collections, which were made in different ways, had {kept}: "
+            "nothing tells of which each is, so it cannot be replayed; replay the dataset that it was taken from"
+        )
+    return [one.recipe for one in known for _ in range(one.kept)]
 
 
 def _play(
@@ -102,7 +133,7 @@ def _play(
     ]
 
 
-def _tell(path: Path, found: Sequence[Replayed], behaviour: Behaviour) -> int:
+def _tell(path: Path, found: Sequence[Replayed], noises: Sequence[float]) -> int:
     other = [one for one in found if one.recorded and one.success != (one.recorded == "success")]
     astray = [one for one in found if one.apart[0] > ALIKE]
     odd = [one for one in found if one in other or one in astray]
@@ -119,7 +150,7 @@ def _tell(path: Path, found: Sequence[Replayed], behaviour: Behaviour) -> int:
             for one in odd[:SHOWN]
         ]
         table(("episode", "seed", "recorded", "replayed", "state apart by", "at step"), lines, left=4)
-    noise = f" (with the noise {behaviour.noise:g} of when they were made)" if behaviour.noise and not behaviour.mixed else ""
+    noise = f" (with the noise {', '.join(f'{noise:g}' for noise in noises)} of when they were made)" if noises else ""
     succeeded, recorded = (sum(flags) for flags in zip(*((one.success, one.recorded == "success") for one in found), strict=True))
     say(f"{path}: {succeeded:,} of {len(found):,} replayed episodes succeed, {recorded:,} did when they were recorded{noise}")
     say(f"states: equal in {len(found) - len(astray):,}, apart by more than {ALIKE:g} in {len(astray):,}")

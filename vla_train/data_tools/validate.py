@@ -8,7 +8,7 @@ import numpy as np
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.records import place
 from vla_train.data_tools import meta_counts, meta_statistics
-from vla_train.data_tools.contents import Contents, joined, open_contents
+from vla_train.data_tools.contents import SAY_IT, Contents, joined, open_contents
 from vla_train.data_tools.meta_counts import Problem
 from vla_train.data_tools.odd import oddities
 from vla_train.data_tools.pictures import unreadable
@@ -29,12 +29,11 @@ def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
     try:
         contents = open_contents(path)
     except DataError as error:
-        text = str(error)
-        problems = [*left, Problem(text)] if not left or fix else left
-        return _end(path, problems, "the other checks wait until this is mended")
-    left += _numbers(contents) + _rows(contents)
+        return _end(path, left or [Problem(str(error))], "the other checks wait until this is mended")
+    left += _numbers(contents) + _rows(contents) + _told(lambda: _words(contents))
     left += _settled(_told(lambda: meta_statistics.statistics(contents)), fix) if is_lerobot else []
     left += [Problem(text) for text in unreadable(contents)] if pictures else []
+    left = list({problem.text: problem for problem in left}.values())  # of one damage several checks may tell
     for line in _odd(contents):
         say(f"odd: {line}")
     return _end(
@@ -110,8 +109,15 @@ def _rows(contents: Contents) -> list[Problem]:
     return _told(check)
 
 
+def _words(contents: Contents) -> list[Problem]:
+    """Steps without an instruction, which training refuses. A world of ours without language has none to give."""
+    if contents.table.noted is not None or not (silent := contents.silent()):
+        return []
+    return [Problem(f"no instruction in episodes {joined([*map(str, silent)])}: {SAY_IT}")]
+
+
 def _odd(contents: Contents) -> list[str]:
     try:
-        return oddities(contents, contents.numbers(), finite=True)
+        return oddities(contents, contents.numbers(), told=True)
     except DataError:
         return []  # which is among the problems

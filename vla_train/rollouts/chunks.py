@@ -92,3 +92,8 @@ class TemporalEnsemble:
         now = np.where(order[:, :, None] >= 0, now, 0.0)
         actions: np.ndarray = np.einsum("rh,rha->ra", weights, now).astype(self._chunks.dtype)
         return actions
+
+
+def chunk_executor(num_rows: int, execute: int, *, ensemble: bool) -> ChunkExecutor:
+    """How ``evaluation.execute`` and ``evaluation.ensemble`` say that chunks are executed."""
+    return TemporalEnsemble(num_rows) if ensemble else RecedingHorizon(num_rows, execute)

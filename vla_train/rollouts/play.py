@@ -8,7 +8,7 @@ import numpy as np
 from vla_train import stopping
 from vla_train.envs.contract import Environment
 from vla_train.errors import WorldError
-from vla_train.rollouts.chunks import ChunkExecutor, RecedingHorizon, TemporalEnsemble
+from vla_train.rollouts.chunks import ChunkExecutor, chunk_executor
 from vla_train.rollouts.episodes import Episode
 from vla_train.rollouts.reel import Reel
 from vla_train.spec import Acts
@@ -52,9 +52,7 @@ def play(
     """
     if instructions is not None and len(instructions) != len(seeds):
         raise ValueError(f"{len(instructions)} instructions for {len(seeds)} episodes")
-    executor: ChunkExecutor = (
-        TemporalEnsemble(environment.num_envs) if ensemble else RecedingHorizon(environment.num_envs, execute)
-    )
+    executor = chunk_executor(environment.num_envs, execute, ensemble=ensemble)
     reel = Reel(record, failures_first, environment.io_spec.horizon)
     player = _Player(agent, environment, executor, [int(seed) for seed in seeds], instructions, prepare, reel, progress)
     agent.reset()

@@ -67,7 +67,7 @@ class DaggerSource:
         self._keys = {"batch_type": batch_type, **keys}
         self._seed, self._batches = seed, 0
         self.rounds: Rounds | None = None  # set before the first batch
-        self._source = DatasetSource(dataset, indices=indices, seed=seed, augmentation=augmentation, **self._keys)
+        self._source = self._drawn_from(dataset, indices, seed, augmentation)
 
     @property
     def batch_type(self) -> type[Demonstration]:
@@ -131,6 +131,9 @@ class DaggerSource:
         self._parts[f"round {self.round + 1}"] = get(self.rounds)
         dataset = joined(self._parts)
         seed = self._seed + self.round * SEEDS_APART
-        augmentation = self.rounds.augmentation(dataset)
-        indices = [dataset.frames("train")]
-        self._source = DatasetSource(dataset, indices=indices, seed=seed, augmentation=augmentation, **self._keys)
+        self._source = self._drawn_from(dataset, [dataset.frames("train")], seed, self.rounds.augmentation(dataset))
+
+    def _drawn_from(
+        self, dataset: DemonstrationDataset, indices: Sequence[np.ndarray], seed: int, augmentation: Change | None
+    ) -> DatasetSource:
+        return DatasetSource(dataset, indices=indices, seed=seed, augmentation=augmentation, **self._keys)

@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
+from vla_train import runtime
 from vla_train.data.augmentation.batch import Change
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.errors import DataError, Notice
+from vla_train.errors import DataError, Notice, UsageError
 from vla_train.seeds import counter_bits
 from vla_train.sources.balance import balanced
 from vla_train.sources.order import Order
@@ -27,10 +28,13 @@ class DatasetSource:
     a batch fills it with frames of several epochs. ``prefetch`` batches are made ahead (0: no thread) by ``workers`` threads
     (decoders run outside of the interpreter's lock); that changes neither order nor content. ``shuffle``: how many samples wait
     in a shuffle buffer, where episodes are to be read from front to back (None: an epoch is shuffled as a whole). ``process``
-    r of w draws its own share of every epoch. ``discount`` is for batches of Transition. ``augmentation`` changes every sample by
-    numbers that follow from (seed, epoch, place in the epoch), so that it is the same whatever the size of batches and wherever
-    a run was resumed. ``rare``: the share of the samples whose action does what it does in few of the frames
-    (``sources.balance``); 0: as they come.
+    r of w draws its own share of every epoch (None: as ``torch.distributed`` says, if there is a group). ``discount`` is for
+    batches of Transition. ``augmentation`` changes every sample by numbers that follow from (seed, epoch, place in the epoch),
+    so that it is the same whatever the size of batches and the number of processes, and wherever a run was resumed. ``rare``: the
+    share of the samples whose action does what it does in few of the frames (``sources.balance``); 0: as they come.
+
+    Raises UsageError for ``rare`` beside ``shuffle``: rare frames stand here and there in the episodes, and would have them read
+    once more.
     """
 
     collects = False  # no world is stepped
@@ -51,7 +55,7 @@ class DatasetSource:
         rare: float = 0.0,
         workers: int = 1,
         shuffle: int | None = None,
-        process: tuple[int, int] = (0, 1),
+        process: tuple[int, int] | None = None,
     ):
         if batch_size < 1 or prefetch < 0 or workers < 1:
             raise ValueError(
@@ -60,6 +64,11 @@ class DatasetSource:
         if issubclass(batch_type, Transition) and not dataset.has_rewards:
             raise DataError(f"the dataset at {dataset.folder} has no rewards: the paradigm needs data with them")
         self._dataset, self._discount = dataset, discount
+        if rare and shuffle is not None:
+            raise UsageError(
+                f"source.rare={rare:g} and source.shuffle={shuffle} exclude each other, for rare frames are not read in order: "
+                "leave out source.shuffle (and give the frame cache room, dataset.cache_gb), or source.rare"
+            )
         if rare:
             whole = len(indices)
             indices, weights = balanced(indices, weights, dataset.actions, rare)
@@ -69,7 +78,7 @@ class DatasetSource:
                 )
                 warnings.warn(told, Notice, stacklevel=2)
         shards = [] if shuffle is None else [dataset.episode_of[frames] for frames in indices]
-        self._order = Order(indices, weights, seed, shards=shards, buffer=shuffle, process=process)
+        self._order = Order(indices, weights, seed, shards=shards, buffer=shuffle, process=process or runtime.process_group())
         self._seed, self._augmentation = seed, augmentation
         self._batch_size, self._prefetch, self._workers = batch_size, prefetch, workers
         self._lock = threading.Lock()
@@ -130,7 +139,7 @@ class DatasetSource:
             indices = self._order(int(samples[0]), int(samples[-1]) + 1)
         augment = None
         if self._augmentation is not None:
-            key = counter_bits(samples, self._seed, 1)[:, 0].astype(np.int64)
+            key = counter_bits(self._order.places(samples), self._seed, 1)[:, 0].astype(np.int64)
             augment = functools.partial(self._augmentation, key=key)
         if issubclass(self._batch_type, Transition):
             return self._dataset.gather_transitions(indices, self._discount, augment)

@@ -79,6 +79,12 @@ class Order:
         parts = [self._epoch(epoch)[max(start - epoch * self.size, 0) : stop - epoch * self.size] for epoch in epochs]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def places(self, samples: np.ndarray) -> np.ndarray:
+        """int64 [n]: of these samples of this process their places in the stream of all processes, by which each is known."""
+        epoch, place = np.divmod(samples, self.size)
+        found: np.ndarray = epoch * self._whole + self._share.start + place
+        return found
+
     def _epoch(self, epoch: int) -> np.ndarray:
         """The frames of an epoch, kept while it lasts and where the next one has begun."""
         if epoch not in self._epochs:
