@@ -86,8 +86,8 @@ class TestNumberedActions:
         assert "epsilon" not in metrics
 
     def test_from_steps_by_chance_it_learns_the_way(self):
-        """Places 0, 1 and 2 in a row; action 1 goes right, action 0 left (not beyond 0), and right of 2 there is 1 to be had. Every
-        step is recorded as often as any other, so that an imitator would toss a coin."""
+        """Places 0, 1 and 2 in a row; action 1 goes right, action 0 left (not beyond 0), and right of 2 there is 1 to be had. All
+        steps are recorded alike often, so that an imitator would toss a coin."""
         places = [0.0, 0.0, 1.0, 1.0, 2.0, 2.0]
         after = [0.0, 1.0, 0.0, 2.0, 1.0, 3.0]
         batch = make_batch(places, [0, 1] * 3, [0.0] * 5 + [1.0], [0.5] * 6, after, [False] * 5 + [True])
