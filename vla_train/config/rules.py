@@ -272,7 +272,7 @@ class Alternative:
 
     def accepts(self, value: Any) -> bool:
         if self.name == "dict" and self.items:
-            fits = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+            fits = isinstance(value, dict) and all(type(key) in (str, int) for key in value)  # a position, say
             return fits and all(any(item.accepts(entry) for item in self.items) for entry in value.values())
         if self.items:
             fits = isinstance(value, list) and self.count[0] <= len(value) <= self.count[1]
@@ -289,7 +289,7 @@ class Alternative:
 
     def convert(self, value: Any) -> Any:
         if self.name == "dict" and self.items:
-            return {key: convert(self.items, entry) for key, entry in value.items()}
+            return {str(key): convert(self.items, entry) for key, entry in value.items()}
         if self.items:
             return [convert(self.items, entry) for entry in value]
         return float(value) if self.name == "float" else value
