@@ -15,7 +15,7 @@ from vla_train.config import folders
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.envs import workers
 from vla_train.envs.contract import NO_PARAPHRASES, Environment, Rewords
-from vla_train.errors import UsageError
+from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.conditions import Baseline
 from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.held_out import HeldOut
@@ -258,6 +258,12 @@ def make_source(
     config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage, augmentation: Any = None
 ) -> Any:
     """The source of a stage. Raises UsageError where it does not yield what the paradigm learns from, or cannot end the run."""
+    if issubclass(batch_type, Transition) and not dataset.has_rewards:
+        raise DataError(
+            f"the dataset at {dataset.folder} has no rewards (next.reward, and next.done or next.terminated), and "
+            f"paradigm={config['choices']['paradigm']} learns from them: record episodes with vla-collect, which writes them, or "
+            "imitate these with paradigm=bc"
+        )
     frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
     parts = dataset.by_part(frames("train"))
     mix = config["dataset"].get("mix") or {}

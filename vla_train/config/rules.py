@@ -114,8 +114,10 @@ RULES: dict[str, str] = {
     "optimizer.ema": SHARE,
     "paradigm.steps": "null | int >= 1",
     "paradigm.chunk": "null | int >= 1",
-    **{f"paradigm.{name}": "float >= 0" for name in ("value_clip", "value_weight", "entropy_weight", "reference")},
-    **{f"paradigm.{name}": "int >= 1" for name in ("epochs", "minibatches", "critic_hidden", "target_every")},
+    **{
+        f"paradigm.{name}": "float >= 0" for name in ("value_clip", "value_weight", "entropy_weight", "reference", "conservative")
+    },
+    **{f"paradigm.{name}": "int >= 1" for name in ("epochs", "minibatches", "critic_hidden", "target_every", "samples")},
     **{f"paradigm.{name}": "float > 0" for name in ("clip", "huber", "temperature")},
     "paradigm.target_entropy": "null | float",
     **{f"paradigm.{name}": "float > 0 <= 1" for name in ("tau", "exploration")},
