@@ -111,7 +111,8 @@ class Guarded(Wrapper):
             return np.zeros(self.num_envs)
         low, high = np.array(self.io_spec.action.low), np.array(self.io_spec.action.high)
         effort: np.ndarray = ((2 * actions - low - high) / (high - low)) ** 2
-        return effort.mean(axis=1)
+        mean: np.ndarray = effort.mean(axis=1)
+        return mean
 
     @property
     def success(self) -> np.ndarray:
