@@ -25,7 +25,8 @@ class Broken(gymnasium.Env):
         self.seed_, self.steps = seed, 0
         if self.how == "raise in reset" and seed % 3 == 0:
             raise OSError("no such scene")
-        return np.array([seed % 10, 0.0]), {}
+        size = 3 if self.how == "change" and seed % 3 == 0 else 2
+        return np.array([seed % 10, 0.0, 0.0][:size]), {}
 
     def step(self, action):
         self.steps += 1
@@ -49,7 +50,7 @@ class Broken(gymnasium.Env):
         os._exit(7)
 
 
-for _how in ("raise", "raise in reset", "never end", "hang", "die", "nan", "nan reward"):
+for _how in ("raise", "raise in reset", "never end", "hang", "die", "nan", "nan reward", "change"):
     gymnasium.register(f"Broken-{_how.replace(' ', '-')}-v0", entry_point=Broken, kwargs={"how": _how}, reward_threshold=5.0)
 
 

@@ -6,6 +6,7 @@ Axes: ``*b`` batch (any leading dimensions), ``k`` history window, ``h`` action 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, NotRequired, TypedDict, TypeVar
 
 import numpy as np
@@ -21,6 +22,11 @@ class RawObservation(TypedDict):
     state: np.ndarray  # float32 [n, s]; s may be 0
     instruction: Sequence[str]  # n strings; "" without language
     extras: NotRequired[dict[str, np.ndarray]]
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
 
 
 def _apply(value: Any, fn: Callable[[Tensor], Any]) -> Any:
@@ -40,8 +46,7 @@ def _zip(values: Sequence[Any], fn: Callable[[list[Tensor]], Tensor]) -> Any:
     if isinstance(first, Tensor):
         return fn(list(values))
     if isinstance(first, Struct):
-        names = [field.name for field in fields(first)]
-        return type(first)(**{name: _zip([getattr(value, name) for value in values], fn) for name in names})
+        return type(first)(**{name: _zip([getattr(value, name) for value in values], fn) for name in _names(type(first))})
     return {key: _zip([value[key] for value in values], fn) for key in first}
 
 
@@ -53,7 +58,7 @@ class Struct:
     """A record of tensors (or dicts of tensors, or Structs) that share their leading dimensions. None fields are skipped."""
 
     def map(self: S, fn: Callable[[Tensor], Any]) -> S:
-        return type(self)(**{field.name: _apply(getattr(self, field.name), fn) for field in fields(self)})
+        return type(self)(**{name: _apply(getattr(self, name), fn) for name in _names(type(self))})
 
     def to(self: S, device: torch.device | str, non_blocking: bool = False) -> S:
         return self.map(lambda tensor: tensor.to(device, non_blocking=non_blocking))

@@ -55,6 +55,31 @@ def test_stopped_in_the_middle_of_episodes_and_resumed_it_is_the_same_to_the_bit
     assert [[row.get(name) for name in names] for row in rows(run)] == [[row.get(name) for name in names] for row in rows(whole)]
 
 
+REPLAY = ["model=feature_mlp", "every.evaluate=0", "evaluation.held_out_frames=0", "source.steps=3", "source.num_envs=2"]
+REPLAY += ["source.batch_size=8", "source.capacity=40", "source.learning_starts=30", "source.n_step=2"]
+CONSTANT = ["paradigm.epsilon=0.5", "paradigm.epsilon_final=0.5"]  # whatever the length of the run
+OFF_POLICY = {
+    "dqn": ["paradigm=dqn", "dataset=gym", "dataset.env_id=CartPole-v1", "paradigm.target_every=2", *CONSTANT, *REPLAY],
+    "sac": ["paradigm=sac", "environment.cameras=[]", "safety=limits", "safety.state={0: [-0.05, 0.05]}", *REPLAY],
+}
+
+
+@pytest.mark.parametrize("name", OFF_POLICY)
+def test_with_a_replay_buffer_too(train, name):
+    """Stopped with a full buffer, in the middle of episodes: a foreign world for DQN, our own for SAC."""
+    whole = run_folder(train(f"name={name}", *OFF_POLICY[name], "steps=12"))
+    run = run_folder(train(f"name={name}-stopped", *OFF_POLICY[name], "steps=7"))
+    printed = train(f"resume={run}", "steps=12")
+    assert "begin anew" not in printed
+    assert weights(run) == weights(whole)
+    assert any(path.name.startswith("segment_") for path in (run / "replay").rglob("*"))
+    if name == "sac":
+        counted = [json.loads((each / "report.json").read_text())["safety"] for each in (run, whole)]
+        assert counted[0] == counted[1]
+        assert counted[0]["steps"] == 30 + 11 * 6
+        assert counted[0]["aborted"] > 0
+
+
 def test_it_is_evaluated_like_any_other(workplace, whole, tmp_path):
     printed = workplace.here("vla-eval", f"checkpoint={whole}", "episodes=2", "num_envs=2", f"output={tmp_path}")
     assert "the run learned in its environment, without demonstrations" in printed
@@ -107,6 +132,13 @@ def test_no_demonstrations_are_made(train, tmp_path):
             "plays one stage at a time: set curriculum.rehearsal=0",
         ),
         ([*TABLE, "curriculum=mixed"], 2, "source=rollout plays one stage at a time"),
+        (["paradigm=dqn", *TABLE[1:3], *REPLAY], 2, "fits continuous actions: choose another one, paradigm=bc or"),
+        (["paradigm=sac", *CARTPOLE[1:4], *REPLAY], 2, "fits discrete actions: choose another one, paradigm=bc or"),
+        (["paradigm=ppo", "source=replay", *CARTPOLE[1:4]], 2, "learns from Rollout, but source=replay yields Transition"),
+        (["paradigm=dqn", *CARTPOLE[1:4], *REPLAY, "source.capacity=1000000000000000"], 2, "lower it, to"),
+        (["paradigm=dqn", *CARTPOLE[1:4], *REPLAY, "paradigm.minibatches=3"], 2, "must be a multiple of paradigm.minibatches=3"),
+        ([*TABLE, "safety=limits", "safety.state={speed: [0, 1]}"], 2, "there is no 'speed' in the state"),
+        ([*CARTPOLE, "dataset.env_id=Broken-change-v0"], 6, "an environment whose spaces change cannot be learned in"),
         ([*TABLE, "paradigm.reference=1"], 2, "give a checkpoint to start from with init="),
         ([*TABLE, "paradigm.freeze_encoder=true"], 2, "give a checkpoint to start from with init="),
         ([*TABLE, "paradigm.minibatches=33"], 2, "lower paradigm.minibatches"),

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from tests.broken_worlds import make as make_broken
 from vla_train.build.datasets import open_demonstrations
 from vla_train.build.objects import environment_maker, make_choice
 from vla_train.config import compose
@@ -152,3 +153,10 @@ def test_imitation_of_an_environment_without_expert_is_refused(tmp_path):
     assert environment_maker(config, Stage("none"))(2).io_spec.tasks == ("Acrobot-v1",)
     with pytest.raises(UsageError, match=r"no expert.*set dataset\.path to demonstrations that exist"):
         open_demonstrations(config, Stage("none"))
+
+
+def test_a_space_that_changes_on_reset_is_told():
+    env = make_broken(1, "change")
+    env.reset(seed=[1])
+    with pytest.raises(WorldError, match="shows 3 numbers, and has announced 2: an environment whose spaces change cannot be"):
+        env.reset(seed=[3])

@@ -11,10 +11,11 @@ from torch import nn
 
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
+from vla_train.config import folders
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.envs import workers
 from vla_train.envs.contract import NO_PARAPHRASES, Environment, Rewords
-from vla_train.errors import UsageError
+from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.conditions import Baseline
 from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.held_out import HeldOut
@@ -120,9 +121,18 @@ def choose_head(config: Config, action: ActionSpec) -> Config:
             return config
         raise UsageError(f"head={config['choices']['head']} does not fit {kind}; these do: {', '.join(fitting) or 'none'}")
     if not fitting:
-        raise UsageError(f"no head of this paradigm ({', '.join(heads)}) fits {kind}")
+        others = [name for name in folders.choices("paradigm") if _fits(name, action)]
+        raise UsageError(
+            f"no head of this paradigm ({', '.join(heads)}) fits {kind}: choose another one, paradigm={' or '.join(others)}"
+        )
     choices = config["choices"] | {"head": fitting[0]}
     return config | {"head": nodes[fitting[0]], "choices": choices, "plugins": configuration.plugins_used(choices)}
+
+
+def _fits(paradigm: str, action: ActionSpec) -> bool:
+    """Whether one of a paradigm's heads fits the actions."""
+    nodes = [configuration.load_choice("head", name) for name in configuration.load_choice("paradigm", paradigm)["heads"]]
+    return any(configuration.resolve_target(node["_target_"], "head").fits(action) for node in nodes)
 
 
 def with_chunk(config: Config) -> Config:
@@ -248,6 +258,12 @@ def make_source(
     config: Config, dataset: DemonstrationDataset, batch_type: type[Struct], stage: Stage, augmentation: Any = None
 ) -> Any:
     """The source of a stage. Raises UsageError where it does not yield what the paradigm learns from, or cannot end the run."""
+    if issubclass(batch_type, Transition) and not dataset.has_rewards:
+        raise DataError(
+            f"the dataset at {dataset.folder} has no rewards (next.reward, and next.done or next.terminated), and "
+            f"paradigm={config['choices']['paradigm']} learns from them: record episodes with vla-collect, which writes them, or "
+            "imitate these with paradigm=bc"
+        )
     frames = dataset.transition_frames if issubclass(batch_type, Transition) else dataset.frames
     parts = dataset.by_part(frames("train"))
     mix = config["dataset"].get("mix") or {}

@@ -101,7 +101,7 @@ def played(
 
     def explore(observation: Observation) -> np.ndarray:
         with evaluating(paradigm.policy):
-            chosen = paradigm.explore(observation.to(device))
+            chosen = paradigm.explore(observation if device.type == "cpu" else observation.to(device))
         return (chosen.float() if chosen.is_floating_point() else chosen).cpu().numpy()
 
     def made(stage: Stage) -> Any:

@@ -114,8 +114,10 @@ RULES: dict[str, str] = {
     "optimizer.ema": SHARE,
     "paradigm.steps": "null | int >= 1",
     "paradigm.chunk": "null | int >= 1",
-    **{f"paradigm.{name}": "float >= 0" for name in ("value_clip", "value_weight", "entropy_weight", "reference")},
-    **{f"paradigm.{name}": "int >= 1" for name in ("epochs", "minibatches", "critic_hidden", "target_every")},
+    **{
+        f"paradigm.{name}": "float >= 0" for name in ("value_clip", "value_weight", "entropy_weight", "reference", "conservative")
+    },
+    **{f"paradigm.{name}": "int >= 1" for name in ("epochs", "minibatches", "critic_hidden", "target_every", "samples")},
     **{f"paradigm.{name}": "float > 0" for name in ("clip", "huber", "temperature")},
     "paradigm.target_entropy": "null | float",
     **{f"paradigm.{name}": "float > 0 <= 1" for name in ("tau", "exploration")},
@@ -270,7 +272,7 @@ class Alternative:
 
     def accepts(self, value: Any) -> bool:
         if self.name == "dict" and self.items:
-            fits = isinstance(value, dict) and all(isinstance(key, str) for key in value)
+            fits = isinstance(value, dict) and all(type(key) in (str, int) for key in value)  # a position, say
             return fits and all(any(item.accepts(entry) for item in self.items) for entry in value.values())
         if self.items:
             fits = isinstance(value, list) and self.count[0] <= len(value) <= self.count[1]
@@ -287,7 +289,7 @@ class Alternative:
 
     def convert(self, value: Any) -> Any:
         if self.name == "dict" and self.items:
-            return {key: convert(self.items, entry) for key, entry in value.items()}
+            return {str(key): convert(self.items, entry) for key, entry in value.items()}
         if self.items:
             return [convert(self.items, entry) for entry in value]
         return float(value) if self.name == "float" else value

@@ -120,11 +120,12 @@ class Episode(RowEpisode):
         self.images: dict[str, np.ndarray] = {}
         self.state: np.ndarray | None = None
         self._view, self._image_size, self._horizon, self._threshold = view, image_size, horizon, threshold
-        self._return = 0.0
+        self._return, self._space = 0.0, None
 
     def reset(self, seed: int) -> None:
         with library_call(self.goal.key, f"the reset from seed {seed}"):
             self.env = self.env or _make(self.goal.key, self._image_size is not None)
+            self._space = self.env.action_space  # asked for once: it is behind several wrappers
             self._see(self._guarded("reset", seed=seed)[0])
         self.seed, self.actions, self.ended, self.success, self._return = seed, [], False, False, 0.0
 
@@ -132,7 +133,7 @@ class Episode(RowEpisode):
         if self.ended:
             return 0.0, False, False
         with library_call(self.goal.key, f"step {len(self.actions)} from seed {self.seed}"):
-            seen, reward, terminated, truncated, _ = self._guarded("step", to_action(self.env.action_space, action))
+            seen, reward, terminated, truncated, _ = self._guarded("step", to_action(self._space, action))
             self._see(seen)
         self.actions.append(action)
         self._return += float(reward)

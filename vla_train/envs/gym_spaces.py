@@ -54,8 +54,15 @@ class View:
             if _is_image(leaf):
                 images[_name(path)] = np.ascontiguousarray(value, np.uint8)
             else:
-                state.append(np.asarray(spaces.flatten(leaf, value), np.float32))
+                state.append(
+                    np.asarray(value if isinstance(leaf, spaces.Box) else spaces.flatten(leaf, value), np.float32).ravel()
+                )
         vector = np.concatenate(state)
+        if len(vector) != len(self.state_names):
+            raise WorldError(
+                f"{self.env_id} shows {len(vector)} numbers, and has announced {len(self.state_names)}: an environment whose "
+                "spaces change cannot be learned in; wrap it in one that always shows the same"
+            )
         if not np.isfinite(vector).all():
             raise WorldError(f"{self.env_id} shows {self.state_names[int(np.argmin(np.isfinite(vector)))]} as not finite")
         return images, vector

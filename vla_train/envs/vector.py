@@ -173,7 +173,7 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
         if actions.shape != (self.num_envs, spec.size):
             raise WorldError(f"actions have the shape {list(actions.shape)}; {self.name} wants [{self.num_envs}, {spec.size}]")
         if spec.kind == "discrete":
-            legal = np.isin(actions, np.arange(spec.choices))  # false for NaN, fractions and numbers out of range
+            legal = (actions >= 0) & (actions < spec.choices) & (actions == np.floor(actions))  # false for NaN too
             wanted = f"{self.name} has the actions 0 to {spec.choices - 1}"
             wanted += f" ({', '.join(spec.names)})" if spec.names else ""
         else:

@@ -96,17 +96,21 @@ class DQN(Paradigm[Transition]):
         """y = r + discount max_a Q_target(s', a), and r where the episode terminated. Double: the action is the one that the
         policy prefers (van Hasselt et al. 2016, "Deep reinforcement learning with double Q-learning", equation 4)."""
         with self.optimizers["policy"].autocast():
-            after = _values(self.target, batch.next_observation)
-            judge = _values(self.policy, batch.next_observation) if self._double else after
+            after = action_values(self.target, batch.next_observation)
+            judge = action_values(self.policy, batch.next_observation) if self._double else after
         best = after.gather(-1, judge.argmax(-1, keepdim=True)).squeeze(-1)
         return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, best)
 
     def _loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
         """The error is squared near 0 and linear beyond ``huber`` (Huber 1964; Mnih et al. clip its gradient)."""
-        value = _values(self.policy, part.observation).gather(-1, part.action[:, None]).squeeze(-1)
+        return self._error(action_values(self.policy, part.observation), part)
+
+    def _error(self, values: Float[Tensor, "b choices"], part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
+        value = values.gather(-1, part.action[:, None]).squeeze(-1)
         loss = functional.huber_loss(value, part.target, reduction="none", delta=self._huber)
         return loss, torch.ones_like(loss), {"loss": loss, "value": value, "td_error": (value - part.target).abs()}
 
 
-def _values(policy: Policy, observation: Observation) -> Float[Tensor, "b choices"]:
+def action_values(policy: Policy, observation: Observation) -> Float[Tensor, "b choices"]:
+    """What each action is worth."""
     return policy.head(policy.encode(observation).fused)[:, 0, 0]  # type: ignore[no-any-return]

@@ -87,8 +87,7 @@ class SAC(Paradigm[Transition]):
 
     def _step(self, batch: Transition) -> Metrics:
         """Algorithm 1: critics, policy, temperature, target networks."""
-        action = self.policy.in_head_units(batch.action, batch.observation)
-        aimed = Aimed(observation=batch.observation, action=action, target=self._targets(batch))
+        aimed = self._aim(batch)
         critics = self.optimizers["critics"].step(self._critic_loss, aimed)
         policy = self.optimizers["policy"].step(self._policy_loss, batch.observation)
         metrics = {**critics, "critic_gradient_norm": critics["gradient_norm"], **policy}
@@ -97,6 +96,10 @@ class SAC(Paradigm[Transition]):
             metrics["temperature_loss"] = tempered["temperature_loss"]
         follow(self.targets, self.critics, self._tau)
         return metrics | {"target": aimed.target.mean(), "temperature": self.temperature}
+
+    def _aim(self, batch: Transition) -> Aimed:
+        action = self.policy.in_head_units(batch.action, batch.observation)
+        return Aimed(observation=batch.observation, action=action, target=self._targets(batch))
 
     @property
     def temperature(self) -> Float[Tensor, ""]:

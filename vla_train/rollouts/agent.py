@@ -16,14 +16,15 @@ from vla_train.rollouts.window import Window
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradients inside; afterwards each submodule is in the mode it was in (frozen parts stay frozen)."""
-    training = [part for part in module.modules() if part.training]
-    module.eval()
+    training = [vars(part) for part in module.modules() if part.training]  # set at the root: a module's own way takes long
+    for part in training:
+        part["training"] = False
     try:
         with torch.inference_mode():
             yield
     finally:
         for part in training:
-            part.training = True
+            part["training"] = True
 
 
 @contextmanager

@@ -38,8 +38,6 @@ class CategoricalHead(nn.Module):
         return masked_mean(-log_probability.gather(-1, chosen[..., None])[..., 0], valid)
 
     def act(self, fused: Float[Tensor, "*b f"], explore: bool = False) -> Int[Tensor, "*b h 1"]:
-        """The likeliest action of each step, or with ``explore`` a sample."""
+        """The likeliest action of each step, or with ``explore`` a sample (Gumbel 1954: the largest of logits with noise)."""
         logits: Tensor = self(fused)
-        if not explore:
-            return logits.argmax(-1)
-        return torch.multinomial(logits.softmax(-1).flatten(0, -2), 1).view(logits.shape[:-1])
+        return (logits - torch.empty_like(logits).exponential_().log() if explore else logits).argmax(-1)
