@@ -29,7 +29,7 @@ CHOICES = {
     "babyai": ("none", "geometry", "symmetry"),
 }
 TASKS = {
-    "tabletop": ["experiment=tabletop_manipulation", "steps=3000"],
+    "tabletop": ["experiment=tabletop_manipulation", "steps=2000"],
     "babyai": ["experiment=babyai_local"],
 }
 COUNTS = {"tabletop": [200], "babyai": [250, 500, 1000, 2000, 5000]}
