@@ -13,7 +13,7 @@ from vla_train.envs.tabletop.stages import STAGES
 from vla_train.envs.tabletop.vector_env import TabletopVectorEnv
 from vla_train.errors import UsageError
 from vla_train.rewards import Reward
-from vla_train.rewards.terms import Effort
+from vla_train.rewards.terms import Completion, Effort
 from vla_train.sources.tally import Tally
 from vla_train.spec import ActionSpec
 
@@ -47,6 +47,18 @@ def test_completion_is_paid_once_and_nothing_after_the_end():
     assert steps(environment, [1, 1], [1, 1], [1, 1], [1, 1]) == [[0, 0], [3, 0], [0, 3], [0, 0]]
     environment.reset(seed=[1, 2], options={"reset_mask": np.array([True, False])})
     assert steps(environment, [1, 1], [1, 1]) == [[0, 0], [3, 0]], "the row that ended keeps still"
+
+
+def test_completion_is_not_paid_again_where_the_episode_goes_on():
+    world = Corridor(1)
+    world.reset(seed=[1])
+    completion = Completion(world)
+    completion.begin(np.ones(1, bool))
+    paid = []
+    for place in (1.0, 2.0, 2.0, 1.0, 2.0):  # the goal is place 2
+        world.place[:] = place
+        paid += completion(np.zeros((1, 1)), np.zeros(1, bool)).tolist()
+    assert paid == [0, 1, 0, 0, 1], "only where it is reached anew"
 
 
 def test_progress_is_the_discounted_change_of_what_remains():
