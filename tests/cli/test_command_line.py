@@ -85,7 +85,7 @@ def test_a_mistake_is_one_message_and_quick():
     [
         (
             ["model=transfomer"],
-            "model=transfomer: there is no such model. Did you mean transformer? Choices: film_cnn, transformer.",
+            "model=transfomer: there is no such model. Did you mean transformer? Choices: feature_mlp, film_cnn, transformer.",
         ),
         (["modle=film_cnn"], "Did you mean model?"),
         (["lr=0.1"], "Did you mean optimizer.lr?"),
@@ -97,7 +97,7 @@ def test_a_mistake_is_one_message_and_quick():
         (["~every.lgo"], "Did you mean every.log?"),
         (["experiment=quikstart"], "Did you mean quickstart?"),
         (["source=nothing"], "no such source"),
-        (["model=3"], "Choices: film_cnn, transformer"),
+        (["model=3"], "Choices: feature_mlp, film_cnn, transformer"),
         (["curriculum=null"], "Choices: basic_navigation,"),
         (["+model=film_cnn"], "model"),
         (["model.width=[1,2"], "not of the form key=value"),
@@ -283,7 +283,11 @@ def test_hydras_own_options_work(option):
 
 def test_shell_completion_knows_choices_and_keys():
     environment = {**os.environ, "COMP_LINE": "vla-train model="}
-    assert process("-sc", "query=bash", env=environment).stdout.split() == ["model=film_cnn", "model=transformer"]
+    assert process("-sc", "query=bash", env=environment).stdout.split() == [
+        "model=feature_mlp",
+        "model=film_cnn",
+        "model=transformer",
+    ]
 
 
 @pytest.mark.parametrize(
