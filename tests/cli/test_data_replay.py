@@ -68,3 +68,13 @@ def test_a_recipe_from_a_stranger_runs_nothing(data, demonstrations, tmp_path, r
 def test_recordings_of_others_cannot_be_replayed(data, tmp_path):
     write_v21(tmp_path)
     assert "does not say from which environment" in data("replay", tmp_path, expect=3)
+
+
+def test_episodes_that_no_collection_made_are_not_replayed_with_the_others(data, demonstrations, tmp_path):
+    data("convert", demonstrations, tmp_path / "copy", "verify=false")
+    path = tmp_path / "copy/meta/info.json"
+    info = json.loads(path.read_text())
+    one = {"recipe": info["vla_train"]["recipe"], "start": 0, "episodes": 2, "played": 2, "kept": info["total_episodes"] - 1}
+    info["vla_train"]["collections"] = [one]
+    path.write_text(json.dumps(info))
+    assert "nothing tells where the others were played" in data("replay", tmp_path / "copy", expect=3)

@@ -1,5 +1,6 @@
 """``vla-data validate`` names all that is damaged."""
 
+import json
 import re
 
 import av
@@ -93,3 +94,14 @@ def test_an_episode_without_words_is_wrong_for_all_who_could_train_on_it(data, t
     data("convert", source, tmp_path / "some", "episodes=0,2")
     data("convert", source, tmp_path / "new", "instruction=lift it")
     assert "nothing wrong" in data("validate", tmp_path / "new")
+
+
+def test_nothing_is_mended_through_a_link_that_leads_out(data, tmp_path):
+    source = write_v21(tmp_path / "source")
+    (source / "meta").rename(tmp_path / "mine")
+    (source / "meta").symlink_to(tmp_path / "mine")
+    info = tmp_path / "mine/info.json"
+    info.write_text(json.dumps(json.loads(info.read_text()) | {"total_frames": 1}))
+    before = info.read_bytes()
+    assert "meta is a link to" in data("validate", source, "--fix", expect=3)
+    assert info.read_bytes() == before

@@ -115,10 +115,14 @@ DAMAGES = {
     "two for one": (line("tasks.jsonl", '{"task_index": 0}\n{"task_index": 0}'), "a line for every task_index from 0 on"),
     "no tasks": (lambda folder: (folder / "meta/tasks.jsonl").unlink(), r"tasks.jsonl cannot be read"),
     "chunks of nothing": (info(chunks_size=0), "chunks_size in meta/info.json is 0"),
-    "a path to elsewhere": (info(data_path="../{episode_index:06d}.parquet"), r"data_path is '\.\./.*names no file inside"),
-    "a path from the root": (info(video_path="/etc/{video_key}"), "video_path is '/etc/.*names no file inside"),
-    "a path that asks": (info(video_path="{video_key.__class__}"), "declares the camera 'top', but has no files"),
-    "a field that is none": (info(data_path="{who}.parquet"), "data_path is '{who}.parquet', which names no file inside"),
+    "a path to elsewhere": (info(data_path="../{episode_index:06d}.parquet"), r"data_path is '\.\./.*names no file in"),
+    "a path to where no link is looked for": (
+        info(data_path="extra/{episode_index:06d}.parquet"),
+        "data_path is 'extra/.*names no file in data/ or videos/",
+    ),
+    "a path from the root": (info(video_path="/etc/{video_key}"), "video_path is '/etc/.*names no file in"),
+    "a path that asks": (info(video_path="{video_key.__class__}"), "video_path is '{video_key.__class__}'"),
+    "a field that is none": (info(data_path="{who}.parquet"), "data_path is '{who}.parquet', which names no file in"),
     "parts that are not there": (
         line("modality.json", '{"action": {"all": {"start": 0, "end": 3, "original_key": "action.arm"}}}'),
         "'action.all' is said to be 0 to 3 of 'action.arm', which has 2 numbers",
@@ -128,7 +132,7 @@ DAMAGES = {
         r"modality.json cannot be read \('end'\)",
     ),
     "parts of nothing": (line("modality.json", "[]"), "modality.json cannot be read"),
-    "no path": (info(data_path=7), "data_path is 7, which names no file inside"),
+    "no path": (info(data_path=7), "data_path is 7, which names no file in"),
 }
 
 

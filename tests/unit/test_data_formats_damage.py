@@ -285,6 +285,13 @@ def test_links_out_of_a_lerobot_dataset(tmp_path, part):
         open_reader(folder, kind="lerobot")
 
 
+def test_a_link_that_leads_to_itself_is_told(tmp_path):
+    folder = write_v21(tmp_path / "data")
+    (folder / "data/loop").symlink_to("loop")
+    with pytest.raises(DataError, match=r"loop is a link to .*loop"):
+        open_reader(folder, kind="lerobot")
+
+
 def test_a_link_to_a_whole_dataset_and_links_within_are_fine(tmp_path):
     folder = write_toy(tmp_path / "data")
     (folder / "meta/info.json").rename(folder / "real.json")

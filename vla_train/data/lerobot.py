@@ -8,6 +8,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data import lerobot_v3, lerobot_v21
 from vla_train.data.choice import Choice
 from vla_train.data.lerobot_info import read_info
+from vla_train.data.lerobot_paths import FOLDERS
 from vla_train.data.lerobot_table import LeRobotTable, Parts
 from vla_train.data.paths import refuse_links_out
 from vla_train.errors import DataError
@@ -26,7 +27,7 @@ def recognises(path: Path) -> bool:
 
 def open_table(path: Path, choice: Choice) -> LeRobotTable:
     """The table of a dataset of any of ``VERSIONS``. DataError if there is none."""
-    refuse_links_out(path, ("meta", "data", "videos"))
+    refuse_links_out(path, ("meta", *FOLDERS))
     info = read_info(path)
     version = str(info["codebase_version"])
     if version not in VERSIONS:

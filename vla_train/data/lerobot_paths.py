@@ -9,6 +9,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data.paths import stays_inside
 from vla_train.errors import DataError
 
+FOLDERS = ("data", "videos")  # of frames: what is checked for links, and what a fingerprint is of
 _FIELD = re.compile(r"\{(\w+)(?::0(\d)d)?\}")  # the only fields there are: {video_key}, {episode_index:06d}
 
 
@@ -24,12 +25,12 @@ def file_at(folder: Path, info: dict[str, Any], key: str, **values: str | int) -
     if not isinstance(pattern, str):
         raise _wrong(folder, key, pattern)
     relative = _FIELD.sub(fill, pattern)
-    if not stays_inside(relative):
+    if not stays_inside(relative) or not relative.startswith(tuple(f"{name}/" for name in FOLDERS)):
         raise _wrong(folder, key, pattern)
     return folder / relative
 
 
 def _wrong(folder: Path, key: str, pattern: Any) -> DataError:
     return DataError(
-        f"{folder / layout.INFO}: {key} is {pattern!r}, which names no file inside the dataset; fetch or make the dataset again"
+        f"{folder / layout.INFO}: {key} is {pattern!r}, which names no file in data/ or videos/; fetch or make the dataset again"
     )

@@ -35,11 +35,19 @@ def refuse_links_out(folder: Path, parts: Sequence[str] = (".",)) -> None:
     for part in parts:
         top = folder / part
         for path in (top, *_below(top)):
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
+            if path.is_symlink() and not (led := _end_of(path)).is_relative_to(home):
                 raise DataError(
-                    f"{path} is a link to {path.resolve()}, outside of the dataset at {folder}: put the file itself there (a "
+                    f"{path} is a link to {led}, outside of the dataset at {folder}: put the file itself there (a "
                     "download of the Hugging Face hub into a folder of its own, local_dir, has no links)"
                 )
+
+
+def _end_of(link: Path) -> Path:
+    """Where a link leads; of one that leads to itself what is written in it."""
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):
+        return link.readlink()
 
 
 def _below(top: Path) -> list[Path]:

@@ -92,9 +92,15 @@ def _playable(path: Path, rows: Sequence[Mapping[str, Any]], chosen: Sequence[in
 
 def _recipes(path: Path, known: Sequence[ledger.Collection], episodes: int) -> list[Mapping[str, Any]]:
     """How each episode was made: collections stand in the order of their episodes."""
-    if all(one.recipe == known[0].recipe for one in known):
+    kept = sum(one.kept for one in known)
+    if kept >= episodes and all(one.recipe == known[0].recipe for one in known):
         return [known[0].recipe] * episodes
-    if (kept := sum(one.kept for one in known)) != episodes:
+    if kept < episodes:
+        raise DataError(
+            f"{path} has {episodes} episodes, and its collections made {kept} of them: nothing tells where the others were "
+            "played, so it cannot be replayed"
+        )
+    if kept != episodes:
         raise DataError(
             f"{path} has {episodes} episodes, and its {len(known)} collections, which were made in different ways, had {kept}: "
             "nothing tells of which each is, so it cannot be replayed; replay the dataset that it was taken from"

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.lerobot_paths import FOLDERS
+from vla_train.data.paths import refuse_links_out
 from vla_train.data.records import place
 from vla_train.data_tools import meta_counts, meta_statistics
 from vla_train.data_tools.contents import SAY_IT, Contents, joined, open_contents
@@ -25,8 +27,11 @@ def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
     ``pictures=False`` decodes none.
     """
     is_lerobot = (path / layout.INFO).is_file()
-    left = _settled(_told(lambda: meta_counts.counts(path)), fix) if is_lerobot else []
+    left: list[Problem] = []
     try:
+        if is_lerobot:
+            refuse_links_out(path, ("meta", *FOLDERS))  # before anything is mended through one
+            left = _settled(_told(lambda: meta_counts.counts(path)), fix)
         contents = open_contents(path)
     except DataError as error:
         return _end(path, left or [Problem(str(error))], "the other checks wait until this is mended")
