@@ -17,7 +17,8 @@ from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.optim import Optimizer, Progress
 from vla_train.paradigms.conservative import over_choices, over_samples, uniform_actions
 from vla_train.paradigms.cql import CQL, ContinuousCQL, DiscreteCQL, Proposed
-from vla_train.paradigms.dqn import Aimed, action_values
+from vla_train.paradigms.dqn import action_values
+from vla_train.paradigms.off_policy import Aimed
 from vla_train.types import Transition
 
 

@@ -13,7 +13,8 @@ from vla_train.models.heads.action_values import ActionValuesHead
 from vla_train.models.heads.categorical import CategoricalHead
 from vla_train.models.heads.regression import RegressionHead
 from vla_train.optim import Optimizer, Progress
-from vla_train.paradigms.dqn import DQN, Aimed
+from vla_train.paradigms.dqn import DQN
+from vla_train.paradigms.off_policy import Aimed
 from vla_train.types import Transition
 
 

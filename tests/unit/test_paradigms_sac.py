@@ -13,7 +13,8 @@ from vla_train.errors import UsageError
 from vla_train.models.heads.gaussian import GaussianHead
 from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.optim import Optimizer, Progress
-from vla_train.paradigms.sac import SAC, Aimed
+from vla_train.paradigms.off_policy import Aimed
+from vla_train.paradigms.sac import SAC
 from vla_train.types import Transition
 
 

@@ -14,10 +14,10 @@ from vla_train.models.heads.action_values import ActionValuesHead
 from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.models.policy import Policy
 from vla_train.optim import Progress
-from vla_train.paradigms import dqn, sac
 from vla_train.paradigms.base import MakeOptimizer, Paradigm
 from vla_train.paradigms.conservative import over_choices, over_samples, uniform_actions
 from vla_train.paradigms.dqn import DQN, action_values
+from vla_train.paradigms.off_policy import Aimed
 from vla_train.paradigms.sac import SAC
 from vla_train.spec import Metrics
 from vla_train.types import Observation, Transition
@@ -67,7 +67,7 @@ class DiscreteCQL(CQL, DQN):
         metrics = DQN.update(self, batch)
         return {name: value for name, value in metrics.items() if name != "epsilon"}
 
-    def _loss(self, part: dqn.Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    def _loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
         """Equation 4 with CQL(H): the weighted term and the error of DQN."""
         values = action_values(self.policy, part.observation)
         error, weight, metrics = self._error(values, part)
@@ -78,7 +78,7 @@ class DiscreteCQL(CQL, DQN):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposed(sac.Aimed):
+class Proposed(Aimed):
     """With n actions for each state whose values are to be kept low, and the logarithm of the density that each came by."""
 
     proposed: Float[Tensor, "b n h a"]
@@ -87,6 +87,8 @@ class Proposed(sac.Aimed):
 
 class ContinuousCQL(CQL, SAC):
     """SAC with a critics' loss that keeps the values of other actions than the recorded ones low."""
+
+    soft_targets = False  # as in the authors' code
 
     def __init__(
         self,
@@ -124,15 +126,7 @@ class ContinuousCQL(CQL, SAC):
         action, log_density = distribution.rsample_with_log_prob((self._samples,))
         return action.transpose(0, 1), log_density.transpose(0, 1)
 
-    @torch.no_grad()
-    def _targets(self, batch: Transition) -> Float[Tensor, "b"]:
-        """y = r + discount min Q_target(s', a') with a' drawn from the policy: without entropy, as in the authors' code."""
-        with self.optimizers["critics"].autocast():
-            action, _ = self.policy.head.sample(self.policy.encode(batch.next_observation).fused)
-            value = self.targets(self.policy, batch.next_observation, action).float().amin(0)
-        return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, value)
-
-    def _critic_loss(self, part: sac.Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    def _critic_loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
         """Equation 4 with CQL(H), of both critics: the weighted term and SAC's error."""
         assert isinstance(part, Proposed), "_aim makes it"
         features = self.critics.encode(self.policy, part.observation)

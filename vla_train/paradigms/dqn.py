@@ -1,7 +1,6 @@
 """Deep Q-learning (Mnih et al. 2015, "Human-level control through deep reinforcement learning"). See docs/paradigms/dqn.md."""
 
 import copy
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -13,17 +12,9 @@ from vla_train.models.heads.action_values import ActionValuesHead
 from vla_train.models.policy import Policy
 from vla_train.optim import Progress
 from vla_train.paradigms.base import MakeOptimizer, Paradigm, average, follow
+from vla_train.paradigms.off_policy import Aimed, split
 from vla_train.spec import Metrics
-from vla_train.types import Observation, Struct, Transition
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aimed(Struct):
-    """Actions, and what their values are to become."""
-
-    observation: Observation
-    action: Int[Tensor, "b"]
-    target: Float[Tensor, "b"]
+from vla_train.types import Observation, Transition
 
 
 class DQN(Paradigm[Transition]):
@@ -83,9 +74,7 @@ class DQN(Paradigm[Transition]):
     def update(self, batch: Transition) -> Metrics:
         target = self._targets(batch)
         aimed = Aimed(observation=batch.observation, action=batch.action[:, 0, 0], target=target)
-        size = len(batch) // self._minibatches
-        parts = [aimed] if self._minibatches == 1 else [aimed[k * size : (k + 1) * size] for k in range(self._minibatches)]
-        metrics = average([self.optimizers["policy"].step(self._loss, part) for part in parts])
+        metrics = average([self.optimizers["policy"].step(self._loss, part) for part in split(aimed, self._minibatches)])
         self.updates += 1
         if int(self.updates) % self._target_every == 0:
             follow(self.target, self.policy, self._tau)

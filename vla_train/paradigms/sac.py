@@ -3,8 +3,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,17 +14,9 @@ from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.models.policy import Policy
 from vla_train.paradigms.base import MakeOptimizer, Paradigm, average, follow
 from vla_train.paradigms.critics import Critics
+from vla_train.paradigms.off_policy import Aimed, split
 from vla_train.spec import Metrics
-from vla_train.types import Observation, Struct, Transition
-
-
-@dataclass(frozen=True, kw_only=True)
-class Aimed(Struct):
-    """Actions in the head's units, and what their values are to become."""
-
-    observation: Observation
-    action: Float[Tensor, "b h a"]
-    target: Float[Tensor, "b"]
+from vla_train.types import Observation, Transition
 
 
 class SAC(Paradigm[Transition]):
@@ -36,6 +27,7 @@ class SAC(Paradigm[Transition]):
     """
 
     batch_type = Transition
+    soft_targets: ClassVar[bool] = True  # whether later entropy counts as reward
     updates: Tensor
 
     def __init__(
@@ -79,9 +71,7 @@ class SAC(Paradigm[Transition]):
         return self.policy.normalizer.action_inverse(anything, observation.domain) + self.policy.origin(observation)
 
     def update(self, batch: Transition) -> Metrics:
-        size = len(batch) // self._minibatches
-        parts = [batch] if self._minibatches == 1 else [batch[k * size : (k + 1) * size] for k in range(self._minibatches)]
-        metrics = average([self._step(part) for part in parts])
+        metrics = average([self._step(part) for part in split(batch, self._minibatches)])
         self.updates += 1
         return metrics
 
@@ -112,8 +102,9 @@ class SAC(Paradigm[Transition]):
         with self.optimizers["critics"].autocast():
             action, log_probability = self.policy.head.sample(self.policy.encode(batch.next_observation).fused)
             value = self.targets(self.policy, batch.next_observation, action).float().amin(0)
-        soft = value - self.temperature * log_probability
-        return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, soft)
+        if self.soft_targets:
+            value = value - self.temperature * log_probability
+        return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, value)
 
     def _critic_loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
         """Equation 5: half of the squared error, of both critics."""

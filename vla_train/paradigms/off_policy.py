@@ -1,0 +1,28 @@
+"""What paradigms share that learn from what was done at any time, by whomever."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from jaxtyping import Float, Num
+from torch import Tensor
+
+from vla_train.types import Observation, Struct
+
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Aimed(Struct):
+    """Actions, and what their values are to become."""
+
+    observation: Observation
+    action: Num[Tensor, "b *chunk"]  # [b] of numbered ones, else [b, h, a] in the head's units
+    target: Float[Tensor, "b"]
+
+
+def split(batch: S, count: int) -> list[S]:
+    """``count`` batches of the same size, in order; the batch itself where there is one."""
+    if count == 1:
+        return [batch]
+    size = len(batch) // count
+    return [batch[part * size : (part + 1) * size] for part in range(count)]
