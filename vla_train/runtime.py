@@ -36,6 +36,8 @@ def start(*, device: str, threads: int | str, precision: str = "auto", determini
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
+    # Filling new tensors with NaN takes time, and nothing reads what it did not write.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if precision == "auto":
         precision = "bf16" if chosen.type == "cuda" else "fp32"
     return Runtime(chosen, count, precision)

@@ -4,7 +4,7 @@ Axes: ``*b`` batch (any leading dimensions), ``k`` history window, ``h`` action 
 ``s`` state, ``l`` tokens, ``c y x`` image, ``n`` points or environment rows, ``d`` features.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NotRequired, TypedDict, TypeVar
 
@@ -69,6 +69,18 @@ class Struct:
 
     def __getitem__(self: S, index: Any) -> S:
         return self.map(lambda tensor: tensor[index])
+
+    def split(self: S, count: int) -> list[S]:
+        """``count`` parts along the first dimension, in order, as alike in size as can be; views of these tensors."""
+        if count == 1:
+            return [self]
+        parts = zip(*(tensor.tensor_split(count) for tensor in self.tensors()), strict=True)
+        return [self.filled(part) for part in parts]
+
+    def filled(self: S, tensors: Iterable[Tensor]) -> S:
+        """The same record of these tensors, which are in the order of ``tensors()``."""
+        left = iter(tensors)
+        return self.map(lambda _: next(left))
 
     @classmethod
     def stack(cls: type[S], items: Sequence[S], dim: int = 0) -> S:

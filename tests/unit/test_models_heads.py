@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Categorical, Independent, kl_divergence
 
-from vla_train.models.heads.categorical import CategoricalHead
+from vla_train.models.heads.categorical import CategoricalHead, Choices
 from vla_train.models.heads.gaussian import GaussianHead
 from vla_train.models.heads.regression import RegressionHead
 from vla_train.spec import ActionSpec
@@ -85,6 +86,19 @@ def test_categorical_exploration_has_the_distribution():
     assert shares.tolist() == pytest.approx([0.125, 0.25, 0.625], abs=0.015)
 
 
+def test_choices_are_torch_s_own_distribution_in_fewer_steps():
+    torch.manual_seed(0)
+    logits, others = torch.randn(2, 5, 3, 1, 4)
+    ours, theirs = Choices(logits), Independent(Categorical(logits=logits), 2)
+    value = torch.randint(0, 4, (5, 3, 1))
+    torch.testing.assert_close(ours.log_prob(value), theirs.log_prob(value))
+    torch.testing.assert_close(ours.entropy(), theirs.entropy())
+    expected = kl_divergence(theirs, Independent(Categorical(logits=others), 2))
+    torch.testing.assert_close(kl_divergence(ours, Choices(others)), expected)
+    shares = torch.nn.functional.one_hot(ours.sample((20_000,)), 4).float().mean(0)
+    torch.testing.assert_close(shares, ours.probs, atol=0.02, rtol=0)
+
+
 def test_fits():
     assert RegressionHead.fits(PLANE)
     assert GaussianHead.fits(PLANE)
@@ -99,4 +113,4 @@ def test_a_head_can_be_one_layer_that_prefers_nothing_yet():
     head = CategoricalHead(8, action, 1, hidden=0, begin=0.01)
     (layer,) = head.layers
     assert torch.allclose(layer.weight @ layer.weight.T, 1e-4 * torch.eye(4), atol=1e-7), "orthogonal, of length 0.01"
-    assert head.distribution(torch.randn(5, 8)).base_dist.probs.sub(0.25).abs().max() < 0.02
+    assert head.distribution(torch.randn(5, 8)).probs.sub(0.25).abs().max() < 0.02

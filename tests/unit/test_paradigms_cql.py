@@ -66,7 +66,7 @@ class TestNumberedActions:
         assert float(metrics["conservative"]) == pytest.approx(2.126928, abs=1e-5)
         assert float(loss) == pytest.approx(0.125 + 0.5 * 2.126928, abs=1e-5)
         assert float(metrics["value_gap"]) == pytest.approx(1.0 - 2.0)
-        assert weight.tolist() == [1.0]
+        assert weight is None
 
     def test_its_targets_are_those_of_double_dqn(self):
         cql = with_table(make_cql(), policy=(1.0, 3.0), target=(5.0, 2.0))

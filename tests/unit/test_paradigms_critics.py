@@ -61,11 +61,12 @@ def test_critics_are_what_single_networks_would_be(shared):
     observation, action = observe([0.5, -1.0, 2.0]), torch.rand(3, 1, 2) * 2 - 1
     found = critics(policy, observation, action)
     assert found.shape == (2, 3)
-    first, last = critics.layers
+    first, last = critics.first, critics.last
     for number in range(2):
         encoder = critics.encoders[0 if shared else number]
         inputs = torch.cat([encoder(observation).fused, action[:, 0]], -1)
-        hidden = (inputs @ first.weight[number] + first.bias[number]).relu()
+        weight = torch.cat([first.weight[number], critics.first_of_action[number]])
+        hidden = (inputs @ weight + first.bias[number]).relu()
         assert torch.allclose(found[number], (hidden @ last.weight[number] + last.bias[number])[:, 0], atol=1e-6)
     several = critics.judge(
         critics.encode(policy, observation)[:, :, None].expand(-1, -1, 4, -1), action[:, None].expand(3, 4, 1, 2)

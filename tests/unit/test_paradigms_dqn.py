@@ -84,7 +84,7 @@ def test_the_loss_is_squared_near_and_linear_far():
     part = Aimed(observation=observe([1.0, 1.0]), action=torch.tensor([0, 1]), target=torch.tensor([2.0, 7.0]))
     loss, weight, metrics = dqn._loss(part)
     assert loss.tolist() == [0.5 * 1.0**2, 2.0 * (5.0 - 1.0)]
-    assert weight.tolist() == [1.0, 1.0]
+    assert weight is None
     assert metrics["value"].tolist() == [1.0, 2.0]
     assert metrics["td_error"].tolist() == [1.0, 5.0]
 

@@ -82,7 +82,7 @@ def test_the_loss_of_the_critics_by_hand():
     part = Aimed(observation=observe([1.0]), action=torch.tensor([[[0.5, 0.25]]]), target=torch.tensor([2.0]))
     loss, weight, metrics = sac._critic_loss(part)
     assert loss.tolist() == pytest.approx([(0.25**2 + 0.5**2) / 2])
-    assert weight.tolist() == [1.0]
+    assert weight is None
     assert metrics["value"].tolist() == pytest.approx([2.125])
 
 

@@ -209,8 +209,10 @@ def load_policy(saved: checkpoint.Checkpoint) -> tuple[Config, Processor, Policy
     are read (and returned), so that no plug-in is needed but theirs."""
     config = configuration.load_saved(saved.text("config.yaml"), kind="policy", where=str(saved.path / "config.yaml"))
     processor = Processor.from_texts(saved.texts)
-    policy = make_policy(config, processor)
-    checkpoint.load_into(policy, saved.policy(), str(saved.path))
+    policy, weights = make_policy(config, processor), saved.policy()
+    if "normalizer.state_limit" in weights:
+        policy.normalizer.limit_states(0.0)  # the limit itself is among the weights
+    checkpoint.load_into(policy, weights, str(saved.path))
     return config, processor, policy.eval()
 
 
@@ -235,7 +237,7 @@ def load_agent(path: str | Path, device: str = "cpu", domain: str | None = None)
 def make_paradigm(
     config: Config, policy: Policy, processor: Processor, settings: runtime.Runtime, progress: Progress
 ) -> Paradigm[Any]:
-    """The paradigm, given what its class asks for: ``make_encoder`` for critics, ``progress`` for schedules."""
+    """The paradigm, given what its class asks for: ``make_encoder`` for critics, ``progress`` for schedules, ``num_envs``."""
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "ema"}
 
     def make_optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -249,6 +251,7 @@ def make_paradigm(
         name = config["choices"]["paradigm"]
         raise UsageError(f"paradigm={name} has a loss over the whole batch: set optimizer.micro_batches=1")
     offered = {"make_encoder": lambda: make_encoder(config, processor).to(settings.device), "progress": progress}
+    offered |= {"num_envs": config["source"].get("num_envs", 1)}
     asked = inspect.signature(target).parameters
     chosen = {name: value for name, value in offered.items() if name in asked}
     return make(node, "paradigm", policy=policy, make_optimizer=make_optimizer, **chosen)  # type: ignore[no-any-return]

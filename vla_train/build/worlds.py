@@ -99,8 +99,10 @@ def played(
 ) -> Callable[[Stage], Any]:
     """Makes the source of any stage, in which the paradigm explores. What it remembers is saved in ``run``."""
 
+    parts = list(paradigm.policy.modules())
+
     def explore(observation: Observation) -> np.ndarray:
-        with evaluating(paradigm.policy):
+        with evaluating(paradigm.policy, parts):
             chosen = paradigm.explore(observation if device.type == "cpu" else observation.to(device))
         return (chosen.float() if chosen.is_floating_point() else chosen).cpu().numpy()
 

@@ -2,8 +2,7 @@
 
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 import gymnasium
@@ -16,25 +15,17 @@ from vla_train.spec import Spec
 from vla_train.types import RawObservation
 
 
-@contextmanager
-def library_call(library: str, what: str) -> Iterator[None]:
+class library_call:  # noqa: N801  # reads as a function; as a generator it would take longer than many a step
     """Inside, only a foreign library is at work: whatever it raises becomes WorldError, which evaluation counts as a crash."""
-    try:
-        yield
-    except VlaTrainError:  # which says more
-        raise
-    except Exception as error:
-        raise WorldError(f"{library} failed at {what}: {type(error).__name__}: {error}") from error
 
+    def __init__(self, library: str, what: str) -> None:
+        self._library, self._what = library, what
 
-@contextmanager
-def _in_row(row: int) -> Iterator[None]:
-    """A WorldError from inside says which row it comes from."""
-    try:
-        yield
-    except WorldError as error:
-        error.rows = [row]
-        raise
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, Exception) and not isinstance(error, VlaTrainError):  # which says more
+            raise WorldError(f"{self._library} failed at {self._what}: {type(error).__name__}: {error}") from error
 
 
 class RowEpisode(ABC):
@@ -106,8 +97,11 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
         if len(seed) != self.num_envs or len(mask) != self.num_envs:
             raise WorldError(f"reset of {self.num_envs} rows was given {len(seed)} seeds and a mask of {len(mask)}")
         for row in np.flatnonzero(mask).tolist():
-            with _in_row(row):
+            try:
                 self.episodes[row].reset(int(seed[row]))
+            except WorldError as error:
+                error.rows = [row]
+                raise
         return self._observation(), self._info()
 
     def step(self, actions: np.ndarray) -> tuple[RawObservation, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -116,8 +110,11 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
         chosen = self._checked(actions)
         results = []
         for row, action in enumerate(chosen):
-            with _in_row(row):
+            try:
                 results.append(self.episodes[row].step(action))
+            except WorldError as error:
+                error.rows = [row]
+                raise
         reward, terminated, truncated = (np.array(column) for column in zip(*results, strict=True))
         return self._observation(), reward.astype(np.float32), terminated, truncated, self._info()
 

@@ -61,7 +61,7 @@ class FeatureMLPEncoder(nn.Module):
         parts = [(flat.state * flat.present[..., None]).flatten(1)]
         if self.words is not None:
             parts.append(self._sentence(self.words, *crop(flat.tokens, flat.token_mask)))
-        return leading.restore(Features(fused=self.layers(torch.cat(parts, -1))), lead)
+        return leading.restore(Features(fused=self.layers(parts[0] if len(parts) == 1 else torch.cat(parts, -1))), lead)
 
     def _sentence(self, words: nn.Embedding, tokens: Int[Tensor, "n l"], mask: Bool[Tensor, "n l"]) -> Float[Tensor, "n d"]:
         """The mean over the words; 0 where nothing was said, which is the begin token alone."""

@@ -63,6 +63,7 @@ class Normalizer(nn.Module):
     state_scale: Tensor
     action_offset: Tensor
     action_scale: Tensor
+    state_limit: Tensor | None  # none: states are not cut
 
     def __init__(self, state_size: int, action: ActionSpec, domains: int = 1) -> None:
         super().__init__()
@@ -79,6 +80,7 @@ class Normalizer(nn.Module):
         }
         for name, value in start.items():  # [s] and [a]; with several domains [d, s] and [d, a]
             self.register_buffer(name, value if domains == 1 else value.repeat(domains, 1))
+        self.register_buffer("state_limit", None)
 
     def fit(
         self,
@@ -117,11 +119,16 @@ class Normalizer(nn.Module):
     def _of(self, buffer: Tensor, domain: int) -> Tensor:
         return buffer if self.domains == 1 else buffer[domain]
 
+    def limit_states(self, limit: float) -> None:
+        """Cut normalized states that are farther from 0. Checkpoints keep the limit."""
+        self.register_buffer("state_limit", torch.full((), limit, device=self.state_scale.device))
+
     # ``value`` is [*b, k, s] or [*b, h, a] where ``domain`` [*b] says whose each row is.
 
     def state(self, value: Float[Tensor, "*n s"], domain: Int[Tensor, "*b"] | None = None) -> Float[Tensor, "*n s"]:
         offset, scale = self._for(domain, self.state_offset, self.state_scale)
-        return (value - offset) / scale
+        normalized = (value - offset) / scale
+        return normalized if self.state_limit is None else normalized.clamp(-self.state_limit, self.state_limit)
 
     def action(self, value: Float[Tensor, "*n a"], domain: Int[Tensor, "*b"] | None = None) -> Float[Tensor, "*n a"]:
         offset, scale = self._for(domain, self.action_offset, self.action_scale)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vla_train.models.policy import Policy
-from vla_train.optim import Optimizer
+from vla_train.optim import Optimizer, TracedCall
 from vla_train.spec import Metrics, StateDict
 from vla_train.types import Observation, Struct
 
@@ -27,6 +27,8 @@ class Paradigm(nn.Module, Generic[B]):
     def __init__(self, policy: Policy):
         super().__init__()
         self.policy = policy
+        self._exploring = TracedCall(lambda observation: self.policy.act(observation, explore=True), policy)
+        self._acting = TracedCall(lambda observation: self.policy.act(observation), policy)
         self.optimizers: dict[str, Optimizer] = {}
 
     def update(self, batch: B) -> Metrics:
@@ -35,7 +37,7 @@ class Paradigm(nn.Module, Generic[B]):
 
     def explore(self, observation: Observation) -> Tensor:
         """Actions [*b, h, a] for gathering experience."""
-        return self.policy.act(observation, explore=True)
+        return self._exploring(observation)
 
     def optimizer_state(self) -> StateDict:
         return {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
@@ -47,7 +49,15 @@ class Paradigm(nn.Module, Generic[B]):
 
 def average(rows: Sequence[Metrics]) -> Metrics:
     """The mean of each metric over several gradient steps."""
-    return {name: sum(row[name] for row in rows) / len(rows) for name in rows[0]}
+    if len(rows) == 1:
+        return rows[0]
+    return {name: _mean([row[name] for row in rows]) for name in rows[0]}
+
+
+def _mean(values: Sequence[Tensor | float]) -> Tensor | float:
+    if isinstance(values[0], Tensor):
+        return torch.stack(list(values)).mean()  # type: ignore[arg-type]
+    return sum(values) / len(values)
 
 
 @torch.no_grad()

@@ -67,7 +67,7 @@ class DiscreteCQL(CQL, DQN):
         metrics = DQN.update(self, batch)
         return {name: value for name, value in metrics.items() if name != "epsilon"}
 
-    def _loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    def _loss(self, part: Aimed) -> tuple[Tensor, None, Metrics]:
         """Equation 4 with CQL(H): the weighted term and the error of DQN."""
         values = action_values(self.policy, part.observation)
         error, weight, metrics = self._error(values, part)
@@ -126,7 +126,7 @@ class ContinuousCQL(CQL, SAC):
         action, log_density = distribution.rsample_with_log_prob((self._samples,))
         return action.transpose(0, 1), log_density.transpose(0, 1)
 
-    def _critic_loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    def _critic_loss(self, part: Aimed) -> tuple[Tensor, None, Metrics]:
         """Equation 4 with CQL(H), of both critics: the weighted term and SAC's error."""
         assert isinstance(part, Proposed), "_aim makes it"
         features = self.critics.encode(self.policy, part.observation)
@@ -138,7 +138,7 @@ class ContinuousCQL(CQL, SAC):
         loss = error + self._weight * term
         value = recorded.mean(0)
         metrics = {"td_loss": error, "conservative": term, "value": value, "value_gap": value - sampled.mean((0, 2))}
-        return loss, torch.ones_like(loss), {"critic_loss": loss} | metrics
+        return loss, None, {"critic_loss": loss} | metrics
 
 
 def _need(policy: Policy, head: type, name: str) -> None:

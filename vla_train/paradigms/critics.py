@@ -1,6 +1,5 @@
 """Networks that say what an action is worth in a state, for paradigms whose actions are continuous."""
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -27,8 +26,10 @@ class Critics(nn.Module):
         super().__init__()
         encoders = [make_encoder() for _ in range(1 if shared else number)]
         self.encoders, self.number = nn.ModuleList(encoders), number
-        sizes = (encoders[0].feature_size + action_size, hidden, 1)
-        self.layers = nn.ModuleList(_Layers(number, *pair) for pair in itertools.pairwise(sizes))
+        bound = (encoders[0].feature_size + action_size) ** -0.5
+        self.first = _Layers(number, encoders[0].feature_size, hidden, bound)
+        self.first_of_action = nn.Parameter(torch.empty(number, action_size, hidden).uniform_(-bound, bound))
+        self.last = _Layers(number, hidden, 1, hidden**-0.5)
 
     def encode(self, policy: Policy, observation: Observation) -> Float[Tensor, "q *b f"]:
         """What each critic reads of the observations, in the policy's units."""
@@ -38,21 +39,21 @@ class Critics(nn.Module):
 
     def judge(self, features: Float[Tensor, "q *b f"], action: Float[Tensor, "*b h a"]) -> Float[Tensor, "q *b"]:
         """The value of chunks in the head's units."""
-        chunk = action.flatten(-2).expand(self.number, *(-1,) * (action.ndim - 1))
-        inputs = torch.cat([features, chunk], dim=-1)
-        hidden = self.layers[0](inputs.flatten(1, -2))
-        return self.layers[1](functional.relu(hidden)).view(inputs.shape[:-1])  # type: ignore[no-any-return]
+        chunk = action.flatten(-2).expand(self.number, *(-1,) * (action.ndim - 1)).flatten(1, -2)
+        # The first layer reads both, with weights apart: a policy asks for the gradient of the action alone.
+        of_features = self.first(features.flatten(1, -2))
+        hidden = torch.baddbmm(of_features, chunk.to(of_features.dtype), self.first_of_action.to(of_features.dtype))
+        return self.last(functional.relu(hidden)).view(features.shape[:-1])  # type: ignore[no-any-return]
 
     def forward(self, policy: Policy, observation: Observation, action: Float[Tensor, "*b h a"]) -> Float[Tensor, "q *b"]:
         return self.judge(self.encode(policy, observation), action)
 
 
 class _Layers(nn.Module):
-    """A linear layer for each of ``number`` networks, begun as ``nn.Linear`` is."""
+    """A linear layer for each of ``number`` networks, whose weights begin within ``bound`` as those of ``nn.Linear``."""
 
-    def __init__(self, number: int, inputs: int, outputs: int) -> None:
+    def __init__(self, number: int, inputs: int, outputs: int, bound: float) -> None:
         super().__init__()
-        bound = inputs**-0.5
         self.weight = nn.Parameter(torch.empty(number, inputs, outputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(number, 1, outputs).uniform_(-bound, bound))
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from vla_train.errors import UsageError
 from vla_train.models.heads.action_values import ActionValuesHead
 from vla_train.models.policy import Policy
-from vla_train.optim import Progress
+from vla_train.optim import Progress, traceable
 from vla_train.paradigms.base import MakeOptimizer, Paradigm, average, follow
 from vla_train.paradigms.off_policy import Aimed, split
 from vla_train.spec import Metrics
@@ -68,7 +68,7 @@ class DQN(Paradigm[Transition]):
         anything = torch.randint(self.policy.spec.action.choices, (*rows, 1, 1))
         if tried.all():
             return anything.to(observation.state.device)
-        best = self.policy.act(observation)
+        best = self._acting(observation)
         return torch.where(tried[..., None, None].to(best.device), anything.to(best.device), best)
 
     def update(self, batch: Transition) -> Metrics:
@@ -90,14 +90,15 @@ class DQN(Paradigm[Transition]):
         best = after.gather(-1, judge.argmax(-1, keepdim=True)).squeeze(-1)
         return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, best)
 
-    def _loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    @traceable
+    def _loss(self, part: Aimed) -> tuple[Tensor, None, Metrics]:
         """The error is squared near 0 and linear beyond ``huber`` (Huber 1964; Mnih et al. clip its gradient)."""
         return self._error(action_values(self.policy, part.observation), part)
 
-    def _error(self, values: Float[Tensor, "b choices"], part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    def _error(self, values: Float[Tensor, "b choices"], part: Aimed) -> tuple[Tensor, None, Metrics]:
         value = values.gather(-1, part.action[:, None]).squeeze(-1)
         loss = functional.huber_loss(value, part.target, reduction="none", delta=self._huber)
-        return loss, torch.ones_like(loss), {"loss": loss, "value": value, "td_error": (value - part.target).abs()}
+        return loss, None, {"loss": loss, "value": value, "td_error": (value - part.target).abs()}
 
 
 def action_values(policy: Policy, observation: Observation) -> Float[Tensor, "b choices"]:

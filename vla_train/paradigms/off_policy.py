@@ -21,8 +21,6 @@ class Aimed(Struct):
 
 
 def split(batch: S, count: int) -> list[S]:
-    """``count`` batches of the same size, in order; the batch itself where there is one."""
-    if count == 1:
-        return [batch]
-    size = len(batch) // count
-    return [batch[part * size : (part + 1) * size] for part in range(count)]
+    """``count`` batches of the same size, in order; what is left over is in none."""
+    left_over = len(batch) % count
+    return (batch[:-left_over] if left_over else batch).split(count)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vla_train.errors import UsageError
 from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.models.policy import Policy
+from vla_train.optim import traceable
 from vla_train.paradigms.base import MakeOptimizer, Paradigm, average, follow
 from vla_train.paradigms.critics import Critics
 from vla_train.paradigms.off_policy import Aimed, split
@@ -106,22 +107,25 @@ class SAC(Paradigm[Transition]):
             value = value - self.temperature * log_probability
         return batch.reward + batch.discount * torch.where(batch.terminated, 0.0, value)
 
-    def _critic_loss(self, part: Aimed) -> tuple[Tensor, Tensor, Metrics]:
+    @traceable
+    def _critic_loss(self, part: Aimed) -> tuple[Tensor, None, Metrics]:
         """Equation 5: half of the squared error, of both critics."""
         values = self.critics(self.policy, part.observation, part.action).float()
         loss = 0.5 * (values - part.target).square().sum(0)
-        return loss, torch.ones_like(loss), {"critic_loss": loss, "value": values.mean(0)}
+        return loss, None, {"critic_loss": loss, "value": values.mean(0)}
 
-    def _policy_loss(self, observation: Observation) -> tuple[Tensor, Tensor, Metrics]:
+    @traceable
+    def _policy_loss(self, observation: Observation) -> tuple[Tensor, None, Metrics]:
         """Equation 9: temperature log pi(a | s) - min Q(s, a), through the sample a."""
         action, log_probability = self.policy.head.sample(self.policy.encode(observation).fused)
         with torch.no_grad():
             features = self.critics.encode(self.policy, observation)
         value = self.critics.judge(features, action).float().amin(0)
         loss = self.temperature * log_probability - value
-        return loss, torch.ones_like(loss), {"policy_loss": loss, "entropy": -log_probability}
+        return loss, None, {"policy_loss": loss, "entropy": -log_probability}
 
-    def _temperature_loss(self, entropy: Float[Tensor, "1"]) -> tuple[Tensor, Tensor, Metrics]:
+    @traceable
+    def _temperature_loss(self, entropy: Float[Tensor, "1"]) -> tuple[Tensor, None, Metrics]:
         """Equation 18, by the logarithm of the temperature: it rises while the entropy, a mean over the batch, is too small."""
         loss = self.log_temperature * (entropy - self._target_entropy)
-        return loss, torch.ones_like(loss), {"temperature_loss": loss}
+        return loss, None, {"temperature_loss": loss}
