@@ -75,7 +75,7 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
     try:
         return _collect(folder, lock, wish, world, play)
     finally:
-        lock.release()
+        lock.close()
         if fresh:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()

@@ -28,7 +28,7 @@ WRITTEN = ("data", "meta", "videos", layout.LOCK)  # where files are made
 
 
 class WriterLock:
-    """The right to write to a dataset's folder, until ``release``. ``killed``: a writer died while it had it."""
+    """The right to write to a dataset's folder, until ``close``. ``killed``: a writer died while it had it."""
 
     def __init__(self, folder: Path):
         refuse_links_out(folder, WRITTEN)  # a stranger's dataset must not have us write to other places
@@ -37,7 +37,7 @@ class WriterLock:
         self._held = ExitStack()
         self._held.enter_context(only_writer(folder / layout.LOCK, folder))
 
-    def release(self) -> None:
+    def close(self) -> None:
         self._held.close()
 
 
@@ -144,7 +144,7 @@ class EpisodeWriter:
         write_json(self.folder / layout.STATS, self._statistics())
         self._commit(finished=True)
         if self._lock is not None:
-            self._lock.release()
+            self._lock.close()
         return self.folder
 
     def _close(self) -> None:
