@@ -73,9 +73,10 @@ def test_what_somebody_writes_is_not_counted_away(data, tmp_path):
 
 def unfinished(folder):
     """Three episodes that were committed, and a file of ``meta/episodes`` that its writer was writing when it died."""
-    writer = LeRobotWriter(folder, SPEC, "toy", commit_every=1)
+    writer = LeRobotWriter(folder, SPEC, "toy", commit_every=0)
     for e in range(3):
         writer.add_episode(**told(e))
+        writer.commit()
     (folder / EPISODES.format(3)).write_bytes(b"torn")
     return folder
 

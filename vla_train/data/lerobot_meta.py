@@ -15,10 +15,11 @@ from vla_train.data.episode_rows import common_schema, conformed, episode_table,
 from vla_train.data.lerobot_files import PARTIAL, begin, settle
 from vla_train.data.lerobot_info import read_info, spec_of, unfinished
 from vla_train.data.lerobot_table import integers
-from vla_train.data.lerobot_v3 import episode_files, in_order, texts_of
+from vla_train.data.lerobot_v3 import data_files, episode_files, in_order, texts_of
 from vla_train.errors import DataError
 
 MOST_TOLD = 5  # differences in one message
+SMALL = 64  # episodes up to which a file is written anew with each that comes to it
 Row = dict[str, Any]  # of one episode
 
 
@@ -31,7 +32,8 @@ class Meta:
         self.texts: dict[str, int] = {}
         self.num_episodes = self.num_frames = self.data_files = self._episode_files = 0
         self.before: list[Row] = []  # the rows of what was there, without those of whom nothing is asked
-        self._rows: list[Row] = []  # noted, and not committed yet
+        self._rows: list[Row] = []  # of the last file, which is not closed
+        self._noted: tuple[str, ...] = ()  # the texts that tasks.parquet has
         self._schemas: list[pa.Schema] = []  # of the files of meta/episodes, in which what was noted is as columns
 
     def number_of(self, text: str) -> int:
@@ -71,6 +73,8 @@ class Meta:
         self.head = info | self.head | {layout.OURS: {**info.get(layout.OURS, {}), **self.head[layout.OURS]}}
         self.head[layout.OURS].pop(layout.UNFINISHED, None)
         if counted:
+            for path, rows in {**noted.beyond, **data_files(self.folder, info).beyond}.items():
+                write_table(path, pq.read_table(path)[:rows])
             self.sweep({layout.DATA_FILES: counted["data"], layout.EPISODE_FILES: counted["episodes"]})
         self._require_every_file()
 
@@ -92,8 +96,10 @@ class Meta:
             f"episodes cannot be added to {self.folder}: {why}. Convert it with vla-data convert, and add to the result"
         )
 
-    def commit(self, data_files: int, *, finished: bool) -> None:
-        """What was noted becomes part of the dataset, whose data files are whole."""
+    def commit(self, data_files: int, *, closed: bool, finished: bool = False) -> None:
+        """What was noted becomes part of the dataset, whose data files are whole. The next episode begins another file of
+        meta/episodes if this one is to be ``closed``, or is no longer small."""
+        episode_files = self._episode_files + bool(self._rows)
         if self._rows:
             chunk, file = divmod(self._episode_files, layout.CHUNK_SIZE)
             path = self.folder / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=file)
@@ -101,10 +107,12 @@ class Meta:
             schema = common_schema([*self._schemas, table.schema])
             self._conform(schema)
             write_table(path, conformed(table, schema))
-            write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
-            self._episode_files += 1
-            self._rows = []
-        state = {} if finished else {layout.UNFINISHED: {"data": data_files, "episodes": self._episode_files}}
+            if tuple(self.texts) != self._noted:
+                self._noted = tuple(self.texts)
+                write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
+            if closed or len(self._rows) >= SMALL:
+                self._episode_files, self._rows = episode_files, []
+        state = {} if finished else {layout.UNFINISHED: {"data": data_files, "episodes": episode_files}}
         write_json(self.folder / layout.INFO, self._info(state))
 
     def _conform(self, schema: pa.Schema) -> None:

@@ -35,9 +35,12 @@ def parts_of(folder: Path, info: dict[str, Any], left_out: Callable[[int], Colle
     )
 
 
-def episode_files(folder: Path, info: Mapping[str, Any]) -> ParquetTables:
-    """Those of ``meta/episodes``; of a dataset that is being written only what info.json counts."""
-    return ParquetTables.matching(folder, layout.EPISODE_FILES, (unfinished(info) or {}).get("episodes"))
+def episode_files(folder: Path, info: Mapping[str, Any], *, cut: bool = True) -> ParquetTables:
+    """Those of ``meta/episodes``; of a dataset that is being written only what info.json counts: so many files and, with
+    ``cut``, so many rows."""
+    whole = unfinished(info)
+    limit = info["total_episodes"] if whole and cut else None
+    return ParquetTables.matching(folder, layout.EPISODE_FILES, (whole or {}).get("episodes"), limit)
 
 
 def in_order(folder: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -47,9 +50,12 @@ def in_order(folder: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def data_files(folder: Path, info: Mapping[str, Any]) -> ParquetTables:
+def data_files(folder: Path, info: Mapping[str, Any], *, cut: bool = True) -> ParquetTables:
     """The files of data, likewise."""
-    return ParquetTables.matching(folder, layout.DATA_FILES, (unfinished(info) or {}).get("data"))
+    whole = unfinished(info)
+    return ParquetTables.matching(
+        folder, layout.DATA_FILES, (whole or {}).get("data"), info["total_frames"] if whole and cut else None
+    )
 
 
 def data_file(folder: Path, info: dict[str, Any], row: Mapping[str, Any]) -> Path | None:

@@ -20,7 +20,8 @@ from vla_train.spec import Spec
 
 
 class LeRobotWriter:
-    """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is what was committed; by default nothing.
+    """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is what was committed: every
+    episode, if nothing else is asked for.
 
     ``extra`` (JSON values) is noted beside the Spec in info.json: how the data came to be. ``video`` (h264, av1) encodes the
     cameras of kind colour. The other options are those of ``EpisodeWriter``: ``append``, ``commit_every``, sizes of files.

@@ -156,6 +156,7 @@ def _convert(
         features,
         head,
         append=True,
+        commit_every=0,
         codec=wish.images if wish.images in CODECS else "h264",
         videos=(copies := _copies(contents, folder, wish, called, begun)),
     )

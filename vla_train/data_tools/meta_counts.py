@@ -17,7 +17,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data import lerobot_v3, lerobot_v21
 from vla_train.data.lerobot import version_of
 from vla_train.data.lerobot_files import begin, settle
-from vla_train.data.lerobot_info import read_info
+from vla_train.data.lerobot_info import read_info, unfinished
 from vla_train.data.lerobot_meta import write_json, write_table
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data_tools.contents import joined
@@ -46,6 +46,9 @@ def counts(folder: Path) -> list[Problem]:
         raise DataError(
             f"{folder}: episode_index of the data files does not count up from 0, so nothing else can be counted by it"
         )
+    if unfinished(info) and _counted(info, np.cumsum(lengths)):  # else what counts is not known, and all of it may
+        count = info["total_episodes"]
+        found, lengths, rows, index = found[:count], lengths[:count], rows[:count], index[: info["total_frames"]]
     problems = []
     totals = {"total_episodes": len(found), "total_frames": len(index)}
     if wrong := {key: (info[key], value) for key, value in totals.items() if info[key] != value}:
@@ -70,6 +73,12 @@ def counts(folder: Path) -> list[Problem]:
     return problems
 
 
+def _counted(info: Mapping[str, Any], ends: np.ndarray) -> bool:
+    """Whether the data have so many frames in their first so many episodes, as info.json says. ``ends`` of each, int64 [e]."""
+    count = info["total_episodes"]
+    return bool(count <= len(ends) and ends[count - 1] == info["total_frames"])
+
+
 def _missing(folder: Path, info: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
     """Data files that meta/ names and that are not there, as far as it does name them."""
     of_file: dict[Path, list[int]] = {}
@@ -92,7 +101,7 @@ def _episode_rows(folder: Path, info: Mapping[str, Any]) -> list[dict[str, Any]]
     """One an episode, in order."""
     if not _is_v3(info):
         return lerobot_v21.episodes_of(folder)
-    tables = lerobot_v3.episode_files(folder, info)
+    tables = lerobot_v3.episode_files(folder, info, cut=False)
     asked = [name for name in ("episode_index", "length", *lerobot_v3.PLACE) if name in tables.names]
     return lerobot_v3.in_order(folder, tables.rows(only=asked))
 
@@ -100,7 +109,7 @@ def _episode_rows(folder: Path, info: Mapping[str, Any]) -> list[dict[str, Any]]
 def _data_files(folder: Path, info: dict[str, Any], count: int) -> ParquetTables:
     """Those of ``count`` episodes, which are there, and any that ``meta/`` does not know of."""
     if _is_v3(info):
-        return lerobot_v3.data_files(folder, info)
+        return lerobot_v3.data_files(folder, info, cut=False)
     files = [lerobot_v21.data_file(folder, info, episode) for episode in range(count)]
     while (more := lerobot_v21.data_file(folder, info, len(files))) != files[-1] and more.is_file():
         files.append(more)
@@ -130,7 +139,7 @@ def mend_episodes(folder: Path, info: Mapping[str, Any], columns: Mapping[str, S
     could be read."""
     done, mended = 0, {}
     for path in lerobot_v3.episode_files(folder, info).files:
-        table = pq.read_table(path)
+        table = pq.read_table(path)[: len(next(iter(columns.values()))) - done]
         for name in (name for name in columns if name in table.schema.names):
             values = pa.array(columns[name][done : done + len(table)])
             table = table.set_column(table.schema.get_field_index(name), name, values)
