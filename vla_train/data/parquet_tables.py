@@ -95,6 +95,11 @@ class ParquetTables:
                 column = self._row_groups.get(path, group, name)
                 yield column.take(pa.array(wanted - (int(bounds[group]) - groups[group]))).combine_chunks()
 
+    def file_of(self, row: int) -> Path:
+        """The file in which a row is, of those that are not left out."""
+        counts = self.lengths if self._used is None else [len(rows) for rows in self._used]
+        return self.files[int(np.searchsorted(np.cumsum(counts), row, side="right"))]
+
     def leave_out(self, episodes: Collection[int]) -> None:
         """From here on there are only the rows of other episodes, as the column ``episode_index`` says."""
         index = self.numbers({"episode_index": 1})["episode_index"][:, 0]

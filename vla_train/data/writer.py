@@ -18,8 +18,6 @@ from vla_train.data.episode_writer import EpisodeWriter
 from vla_train.data.lerobot_info import read_info, spec_of
 from vla_train.spec import Spec
 
-_RESERVED = {"episode_index", "tasks", "task", "length", "dataset_from_index", "dataset_to_index"}
-
 
 class LeRobotWriter:
     """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is what was committed; by default nothing.
@@ -104,5 +102,5 @@ class LeRobotWriter:
             raise ValueError("an episode needs at least one step")
         if self.spec.tasks and task not in self.spec.tasks:
             raise ValueError(f"task {task!r} is none of the Spec's {list(self.spec.tasks)}")
-        if wrong := sorted(key for key in facts if key in _RESERVED or "/" in key):
+        if wrong := sorted(key for key in facts if key in (*layout.OF_EPISODES, "task") or "/" in key):
             raise ValueError(f"metadata may not be called {wrong}: these names have a meaning in meta/episodes")

@@ -106,7 +106,7 @@ def _numbers(contents: Contents) -> list[Problem]:
         bad = np.unique(np.argwhere(~np.isfinite(values))[:, 0])
         if len(bad):
             episodes = np.unique(np.searchsorted(contents.table.starts, bad, side="right") - 1)
-            first = place(int(bad[0]), contents.table.starts)
+            first = contents.where(int(bad[0]))
             found.append(
                 Problem(f"{name} is not finite in {len(bad)} frames, first at {first}; episodes {joined([*map(str, episodes)])}")
             )
