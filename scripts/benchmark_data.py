@@ -50,7 +50,7 @@ STEPS = 25  # of each recorded episode
 def record(folder: Path, size: int, num_frames: int, video: str | None = None) -> Path:
     """A dataset of real pictures and instructions; random actions will do, since nothing is learned here."""
     environment = TabletopVectorEnv(64, "basic_navigation", image_size=size)
-    writer = LeRobotWriter(folder, environment.io_spec, "tabletop", video=video)
+    writer = LeRobotWriter(folder, environment.io_spec, "tabletop", video=video, commit_every=0)
     random = np.random.default_rng(0)
     for first in range(0, num_frames // STEPS, 64):
         observation, _ = environment.reset(seed=np.arange(first, first + 64))

@@ -28,6 +28,7 @@ import vla_train
 from vla_train.collection.behaviour import Behaviour
 from vla_train.envs.tabletop import TabletopVectorEnv
 from vla_train.envs.tabletop.stages import STAGES
+from vla_train.errors import VlaTrainError
 from vla_train.rewards.agreement import auroc, rank_correlation
 from vla_train.rewards.language import SCORERS, Judge, LanguageScore
 from vla_train.seeds import seeds
@@ -63,9 +64,11 @@ def behaviour(player: Behaviour) -> Act:
     return act
 
 
-def policy(checkpoint: str) -> Act:
-    """The policy's first action at each step."""
+def policy(checkpoint: str) -> tuple[Act, dict[str, Any]]:
+    """The policy's first action at each step, and the settings of the world that it was made for."""
     agent = vla_train.load(checkpoint)
+    spec = agent.processor.spec
+    sizes = [image.height for image in spec.images.values()]
 
     def act(env: TabletopVectorEnv, row_seeds: np.ndarray, step: int, seen: Any) -> np.ndarray:
         if step == 0:
@@ -73,11 +76,11 @@ def policy(checkpoint: str) -> Act:
         chunk: np.ndarray = agent.act(seen["images"], seen["instruction"], seen["state"])
         return chunk[:, 0]
 
-    return act
+    return act, {"cameras": list(spec.images), "actions": spec.action.kind} | ({"image_size": sizes[0]} if sizes else {})
 
 
-def play(stage: str, act: Act, judges: dict[str, Judge], episodes: int, first: int, cameras: list[str]) -> Played:
-    env = TabletopVectorEnv(episodes, stage, cameras=cameras)
+def play(stage: str, act: Act, judges: dict[str, Judge], episodes: int, first: int, world: dict[str, Any]) -> Played:
+    env = TabletopVectorEnv(episodes, stage, **world)
     row_seeds = seeds("train", episodes, first)
     seen, _ = env.reset(seed=row_seeds)
     measures = {name: LanguageScore(env, judge) for name, judge in judges.items()}
@@ -134,18 +137,21 @@ def main() -> None:
     parser.add_argument("--checkpoint", help="a policy that plays too")
     options = parser.parse_args()
     judges = {name: Judge(name, options.encoder) for name in options.scorers}
-    players = {name: behaviour(player) for name, player in PLAYERS.items()}
-    cameras: list[str] = []
+    players: dict[str, tuple[Act, dict[str, Any]]] = {
+        name: (behaviour(player), {"cameras": []}) for name, player in PLAYERS.items()
+    }
     if options.checkpoint:
-        players["policy"] = policy(options.checkpoint)
-        cameras = ["top"]
+        try:
+            players["policy"] = policy(options.checkpoint)
+        except VlaTrainError as error:
+            raise SystemExit(f"error: {error}") from None
     heads = ["Stage", "Scorer", "AUROC, at the end", "AUROC, any moment", "rank, any moment", "rank, within", *players]
     print("|", " | ".join(heads), "|")
     print("|", " | ".join("---" for _ in heads), "|")
     for stage in options.stages:
         played = {
-            name: play(stage, act, judges, options.episodes, number * options.episodes, cameras)
-            for number, (name, act) in enumerate(players.items())
+            name: play(stage, act, judges, options.episodes, number * options.episodes, world)
+            for number, (name, (act, world)) in enumerate(players.items())
         }
         for scorer in options.scorers:
             print("|", " | ".join(row(stage, scorer, played)), "|", flush=True)

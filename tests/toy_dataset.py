@@ -44,7 +44,7 @@ def episode(e, spec=SPEC, **changes):
 
 
 def write_toy(folder, num_episodes=2, spec=SPEC, **options):
-    writer = LeRobotWriter(folder, spec, "toy", {"generation": {"noise": 0.3}}, **options)
+    writer = LeRobotWriter(folder, spec, "toy", {"generation": {"noise": 0.3}}, **{"commit_every": 0} | options)
     for e in range(num_episodes):
         writer.add_episode(**episode(e, spec))
     return writer.finish()

@@ -134,6 +134,8 @@ class EpisodeResult:
     reward: float
     first_touched: str = ""  # name of the object first touched, "" if none or not known
     named: str = ""  # name of the object that the instruction names first, "" if none
+    aborted: bool | None = None  # in an environment with limits: whether they ended the episode; None: it has none
+    limited: int | None = None  # steps there whose action was cut
 
 
 @dataclass(frozen=True)

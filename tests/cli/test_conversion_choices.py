@@ -3,6 +3,8 @@
 import json
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests import formats
@@ -12,6 +14,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
 from vla_train.data.reader import open_reader
 from vla_train.data_tools import convert as converting
+from vla_train.data_tools.contents import Contents
 from vla_train.errors import Interrupted
 
 DEPTH = "depth_range=[0,255]"
@@ -167,3 +170,26 @@ def test_what_a_conversion_left_before_it_could_be_gone_on_with_is_removed(data,
     data("convert", write_toy(tmp_path / "source"), tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "source"]
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["data", "meta"]
+
+
+def test_a_number_that_is_none_is_found_before_a_picture_is_decoded(data, tmp_path, monkeypatch):
+    """With its file, and the number that its episode has in the source."""
+    source = write_v21(tmp_path / "source")
+    path = source / "data/chunk-000/episode_000002.parquet"
+    table = pq.read_table(path)
+    values = [[0.0, 1.0]] * 5 + [[0.0, float("nan")]]
+    pq.write_table(table.set_column(table.schema.names.index("action.arm"), "action.arm", pa.array(values)), path)
+    monkeypatch.setattr(Contents, "pictures", None)
+    for words in ([], ["episodes=1,2"]):
+        told = data("convert", source, tmp_path / "new", *words, expect=3)
+        assert "action.arm is not finite at step 5 of episode 2 (data/chunk-000/episode_000002.parquet) of" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+    assert "(data/chunk-000/episode_000002.parquet); episodes 2" in data("validate", source, "pictures=false", expect=3)
+
+
+@pytest.mark.parametrize("name", ["a/" * 3000, "a" * 252])
+def test_a_file_of_a_name_that_is_none_is_told(data, tmp_path, name):
+    source = write_v21(tmp_path / "source")
+    info = json.loads((source / "meta/info.json").read_text())
+    (source / "meta/info.json").write_text(json.dumps(info | {"video_path": f"videos/{name}.mp4"}))
+    assert "video_path is 'videos/a" in data("inspect", source, expect=3)

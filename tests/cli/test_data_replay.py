@@ -14,15 +14,18 @@ from vla_train.data.reader import open_reader
 @pytest.fixture(scope="module")
 def demonstrations(tmp_path_factory):
     """Ten noisy demonstrations of the simulator, small ones."""
+    return made(tmp_path_factory.mktemp("demonstrations"), noise=0.3)
+
+
+def made(folder, **keys):
     from vla_train.collection.demonstrations import Demonstrations
     from vla_train.envs.tabletop import TabletopVectorEnv
 
     settings = {"image_size": 32, "cameras": ["top"], "min_objects": 4, "max_objects": 6, "split": "train"}
     settings |= {"actions": "continuous", "shaping": 0.0}
-    made = Demonstrations(episodes=10, noise=0.3)
-    folder = tmp_path_factory.mktemp("demonstrations")
-    keys = {key: value for key, value in settings.items() if key != "shaping"}
-    return made.ensure(lambda n: TabletopVectorEnv(n, "basic_navigation", **keys), settings, output=folder, name="t")
+    looks = {key: value for key, value in settings.items() if key != "shaping"}
+    demonstrations = Demonstrations(**{"episodes": 10} | keys)
+    return demonstrations.ensure(lambda n: TabletopVectorEnv(n, "basic_navigation", **looks), settings, output=folder, name="t")
 
 
 def test_demonstrations_replayed_succeed(data, demonstrations, tmp_path):
@@ -32,6 +35,18 @@ def test_demonstrations_replayed_succeed(data, demonstrations, tmp_path):
     assert f"states: equal in {count}, apart by more than 1e-05 in 0" in told
     data("convert", demonstrations, tmp_path / "film", "images=h264")
     assert f"{count} of {count}" in data("replay", tmp_path / "film"), "what a dataset is from survives a conversion"
+
+
+def test_lapses_are_told_of(data, tmp_path):
+    told = data("replay", made(tmp_path, episodes=3, lapses=0.1, noise=0.1), "episodes=0")
+    assert "1 of 1 replayed episodes succeed, 1 did when they were recorded (with the noise 0.1 and lapses 0.1 of" in told
+
+
+def test_what_was_executed_is_not_disturbed_again(data, tmp_path):
+    """Where others than the expert play, what is executed is what is recorded, with the noise in it."""
+    told = data("replay", made(tmp_path, noise=0.5, mediocre=0.5))
+    assert "states: equal in 10, apart by more than 1e-05 in 0" in told
+    assert "noise" not in told
 
 
 def test_actions_that_were_altered_do_not_succeed(data, demonstrations, tmp_path):

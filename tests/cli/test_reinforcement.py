@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file
 
 from tests import broken_worlds  # registers its environments
@@ -80,6 +81,30 @@ def test_with_a_replay_buffer_too(train, name):
         assert counted[0]["aborted"] > 0
 
 
+STAGES = ["curriculum=progressive", "curriculum.stages=[basic_navigation,simple_manipulation]", "curriculum.max_steps=2"]
+
+
+def test_what_was_not_safe_is_counted_over_all_stages_and_evaluated(workplace, train, tmp_path):
+    """Stopped in the second stage, in which the count of the first goes on."""
+    limits = ["safety=limits", "safety.state={0: [-0.2, 0.2]}", "safety.effort=0.01", "curriculum.rehearsal=0", *STAGES]
+    run = run_folder(train("name=guarded", *TABLE, *limits, "steps=3", "optimizer.schedule=constant"))
+    train(f"resume={run}", "steps=4")
+    counted = json.loads((run / "report.json").read_text())["safety"]
+    assert counted["steps"] == 4 * 4 * 16
+    assert rows(run)[-1]["train/aborted"] == counted["aborted"] > rows(run)[1]["train/aborted"] > 0
+    assert {"train/return_environment", "train/return_safety", "train/return_effort"} <= {
+        name for row in rows(run) for name in row
+    }
+    words = ["stage=basic_navigation", "episodes=4", "num_envs=4", "conditions=[plain]", "video_episodes=0"]
+    printed = workplace.here("vla-eval", f"checkpoint={run}", *words, f"output={tmp_path / 'judged'}")
+    assert "episodes aborted by safety" in printed
+    metrics = json.loads((tmp_path / "judged" / "report.json").read_text())["metrics"]
+    assert metrics["aborted"] > 0
+    assert "episodes aborted by safety" in (tmp_path / "judged" / "report.html").read_text()
+    workplace.here("vla-report", str(run), f"output={tmp_path / 'page'}")
+    assert f"safety: {counted['aborted']} of {counted['episodes']} episodes" in (tmp_path / "page" / "index.html").read_text()
+
+
 def test_it_is_evaluated_like_any_other(workplace, whole, tmp_path):
     printed = workplace.here("vla-eval", f"checkpoint={whole}", "episodes=2", "num_envs=2", f"output={tmp_path}")
     assert "the run learned in its environment, without demonstrations" in printed
@@ -103,6 +128,40 @@ def test_a_cloned_policy_goes_on_by_trying(train, cloned):
     train(f"resume={again}", "steps=2")
     straight = run_folder(train("name=tuned", f"init={cloned[1]}", *TABLE, "steps=2", "optimizer.schedule=constant", *tuned))
     assert weights(again) == weights(straight), "the reference is the policy that the run began with, not the one resumed"
+
+
+def test_what_is_said_beside_init_has_an_effect(train, cloned):
+    """The head's own settings do; its weights and what is seen stay those of the checkpoint."""
+    words = [f"init={cloned[1]}", "environment.cameras=[]", "steps=1", "every.evaluate=0"]
+    run = run_folder(train("name=anew", *words, "head=gaussian", "head.min_std=0.3"))
+    config = yaml.safe_load((run / "checkpoints" / "last" / "config.yaml").read_text())
+    assert (config["head"]["min_std"], config["choices"]["head"], config["choices"]["model"]) == (0.3, "gaussian", "feature_mlp")
+    printed = train(*TABLE, f"init={cloned[1]}", "model.dropout=0.1", "steps=1", "model=film_cnn", expect=2)
+    assert "model=film_cnn: the policy that init= begins with has model=feature_mlp, and keeps it" in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["head=regression", "head.loss=l2"], "head=regression: the policy that init= begins with has head=gaussian"),
+        (
+            ["head=gaussian", "head.begin=0.01"],
+            "head.begin=0.01: the policy that init= begins with was made with head.begin=None",
+        ),
+        (["head=gaussian", "head.hidden=8"], "head.hidden=8: the weights of the policy that init= begins with do not fit that"),
+        (
+            ["model=feature_mlp", "model.layers=3"],
+            "model.layers=3: the policy that init= begins with was made with model.layers=2",
+        ),
+        (["model=feature_mlp", "model.max_tokens=9"], "which cannot be changed any more: leave it out"),
+        (["dataset.history=3"], "dataset.history=3: the policy that init= begins with has dataset.history=1"),
+        (["normalization.state=none"], "normalization.state: a policy under init= keeps its own units"),
+    ],
+)
+def test_what_cannot_have_an_effect_beside_init_is_refused(train, cloned, words, message):
+    printed = train("name=refused", f"init={cloned[1]}", "environment.cameras=[]", "steps=1", *words, expect=2)
+    assert message in printed
+    assert "run folder:" not in printed
 
 
 def test_a_cloned_policy_that_decides_several_actions_is_refused_with_the_way_out(train, cloned):

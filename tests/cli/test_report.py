@@ -1,11 +1,13 @@
 """``vla-report`` on two real runs, once as a process of its own."""
 
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 
+from tests import toy_runs
 from tests.cli.conftest import run_folder
 
 TINY = ["model=film_cnn", "model.blocks=1", "steps=4", "every.evaluate=2"]
@@ -31,9 +33,15 @@ def test_two_runs_are_compared(workplace, runs, tmp_path):
 
 
 def test_a_folder_of_runs_and_a_checkpoint_will_do(workplace, runs, tmp_path):
-    printed = workplace.here("vla-report", str(runs[0].parent), f"output={tmp_path / 'all'}")
+    """The folder holds a run that was refused too, as such folders do: that is a note, and no failure of the report."""
+    folder = tmp_path / "outputs"
+    for run in runs:
+        shutil.copytree(run, folder / run.name, symlinks=True)
+    toy_runs.write(folder / "refused", metrics=[], record={"outcome": "there is no GPU", "exit_status": 2})
+    printed = workplace.here("vla-report", str(folder), f"output={tmp_path / 'all'}")
     assert runs[0].name in printed
     assert runs[1].name in printed
+    assert "refused: nothing was logged before it ended (there is no GPU)" in printed
     printed = workplace.here("vla-report", str(runs[0] / "checkpoints" / "last"))
     assert f"page: {runs[0] / 'report' / 'index.html'}" in printed
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,8 @@ from vla_train.optim import Optimizer, Progress
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 from vla_train.types import Demonstration, Observation, Rollout, Transition
 
-PARADIGMS = folders.choices("paradigm")  # those of installed plug-ins too
+OTHER_HEADS = ["cql:squashed_gaussian"]  # with which a paradigm is another class than with its first one
+PARADIGMS = [*folders.choices("paradigm"), *OTHER_HEADS]  # those of installed plug-ins too
 SPEC = Spec(
     images={"top": ImageSpec(16, 16)},
     state_size=3,
@@ -25,13 +27,21 @@ SPEC = Spec(
     chunk=2,
 )
 DISCRETE = replace(SPEC, action=ActionSpec("discrete", 1, choices=3))
-FALLS = {"sac": "critic_loss"}  # what has a fixed aim on a fixed batch, where that is neither the loss nor that of values
+# What has a fixed aim on a fixed batch, where that is neither the loss nor that of values.
+FALLS = {"sac": "critic_loss", "cql:squashed_gaussian": "td_loss"}
+
+
+def chosen(name: str) -> tuple[dict[str, Any], str]:
+    """A paradigm's config, and the head that is named behind the colon; without one its first."""
+    paradigm, _, head = name.partition(":")
+    node = configuration.load_choice("paradigm", paradigm)
+    return node, head or node["heads"][0]
 
 
 def spec_of(name: str) -> Spec:
-    """What the paradigm's first head fits."""
-    node = configuration.load_choice("paradigm", name)
-    head = configuration.resolve_target(configuration.load_choice("head", node["heads"][0])["_target_"], "head")
+    """What the paradigm's head fits."""
+    node, name = chosen(name)
+    head = configuration.resolve_target(configuration.load_choice("head", name)["_target_"], "head")
     return replace(SPEC if head.fits(SPEC.action) else DISCRETE, chunk=node.get("chunk", SPEC.chunk))
 
 
@@ -52,10 +62,10 @@ def make_policy(head: str, spec: Spec) -> Policy:
 
 
 def make_paradigm(name: str, progress: Progress | None = None):
-    node = configuration.load_choice("paradigm", name)
+    node, head = chosen(name)
     target = configuration.resolve_target(node["_target_"], "paradigm")
     parameters = {key: value for key, value in node.items() if key not in ("_target_", "heads", "steps", "chunk")}
-    policy = make_policy(node["heads"][0], spec_of(name))
+    policy = make_policy(head, spec_of(name))
     if "epochs" in parameters:
         parameters["epochs"] = 1  # a few gradient steps for each update are enough here
     offered = {"make_encoder": make_encoder, "progress": progress or Progress()}
@@ -69,7 +79,7 @@ def make_paradigm(name: str, progress: Progress | None = None):
 
 def make_batch(name: str, seed: int = 0) -> Demonstration | Rollout:
     """Of what the paradigm learns from."""
-    node = configuration.load_choice("paradigm", name)
+    node, _ = chosen(name)
     batch_type = configuration.resolve_target(node["_target_"], "paradigm").batch_type
     if batch_type is Demonstration:
         return make_demonstrations(seed=seed)
@@ -129,7 +139,7 @@ def name(request) -> str:
 def test_loss_falls_on_a_fixed_batch(name):
     paradigm, batch = make_paradigm(name), make_batch(name)
     key = FALLS.get(name, "value_loss" if isinstance(batch, Rollout) else "loss")
-    number = 60 // configuration.load_choice("paradigm", name).get("minibatches", 1)  # updates, of so many steps each
+    number = 60 // chosen(name)[0].get("minibatches", 1)  # updates, of so many steps each
     losses = [float(paradigm.update(batch)[key]) for _ in range(number)]
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
 

@@ -41,6 +41,18 @@ def test_alone_the_expert_is_disturbed_as_ever():
     assert not Behaviour(noise=0.3).mixed
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_without_bounds_noise_is_in_units_of_one(size):
+    free, bounded = (
+        ActionSpec("continuous", size, low=low, high=high) for low, high in (((), ()), ((-1.0,) * size, (1.0,) * size))
+    )
+    clean = np.full((2000, size), 5.0, np.float32)  # beyond any bounds that one might assume
+    pushed = perturb(clean, SEEDS, np.full(2000, 3), 0.01, free)
+    assert pushed.shape == clean.shape
+    np.testing.assert_allclose(pushed - 5, perturb(clean * 0, SEEDS, np.full(2000, 3), 0.01, bounded), atol=1e-6)
+    assert np.mean(pushed != clean) == pytest.approx(0.5, abs=0.05)
+
+
 def test_a_mediocre_player_lapses_in_whole_bursts():
     clean = np.full((2000, 2), 0.5, np.float32)
     play = [Behaviour(mediocre=1.0).execute(clean, SEEDS, np.full(2000, step), ARM) for step in range(8)]
@@ -138,6 +150,12 @@ def test_only_a_lapsing_expert_loses_what_it_holds_and_takes_it_again(lapses, lo
         closing = np.stack([step[2] for step in episode.steps])[:-1, 3] < -0.9
         opened += int(np.sum((seen[:-1, 4] == 1) & closing & (seen[1:, 4] == 0)))
     assert (opened > 0) == lost
+
+
+def test_what_disturbs_an_expert_in_words():
+    assert Behaviour(0.3, lapses=0.15).disturbances == "noise 0.3 and lapses 0.15"
+    assert Behaviour(lapses=0.15).disturbances == "lapses 0.15"
+    assert Behaviour(0.3, mediocre=0.5).disturbances == "", "what is executed is what is recorded"
 
 
 def test_lapses_are_a_share():

@@ -99,7 +99,7 @@ DAMAGES = {
     ),
     "an infinite double": (
         column(1, "action.arm", lists((0, 0), (0, 1e300), (0, 0), (0, 0))),
-        r"\.1 is inf at step 1 of episode 1",
+        r"\.1 is inf at step 1 of episode 1 of .* \(data/chunk-000/episode_000001.parquet\)",
     ),
     "time that goes back": (
         column(1, "timestamp", pa.array([0.0, 0.2, 0.1, 0.3], pa.float32())),
@@ -132,6 +132,20 @@ DAMAGES = {
         r"modality.json cannot be read \('end'\)",
     ),
     "parts of nothing": (line("modality.json", "[]"), "modality.json cannot be read"),
+    "a name that no file can have": (info(data_path=f"data/{'a' * 300}"), "data_path is 'data/aaa.*names no file in"),
+    "a camera that no file can be called by": (
+        info(video_path="videos/" + "{video_key}" * 20),
+        "video_path is 'videos/{video_key}.*names no file in",
+    ),
+    "half a letter": (
+        line("tasks.jsonl", r'{"task_index": 0, "task": "\ud800"}'),
+        "line 1 of .*tasks.jsonl .*surrogates not allowed",
+    ),
+    "half a letter among the facts": (
+        line("episodes.jsonl", r'{"episode_index": 0, "note": {"\ud800": 1}}'),
+        "line 1 of .*episodes.jsonl .*surrogates not allowed",
+    ),
+    "half a letter in a name": (info(robot_type="\ud800"), "info.json is not JSON .*surrogates not allowed"),
     "no path": (info(data_path=7), "data_path is 7, which names no file in"),
 }
 

@@ -217,6 +217,9 @@ DAMAGES = {
     "no time": (rows(lambda content: content[2].update(timestamp="soon")), "row 2: timestamp is 'soon', no time"),
     "a path to elsewhere": (rows(lambda content: content[2].update(image_id="../../secret")), "which is no path inside"),
     "a picture that is not there": (rows(lambda content: content[2].update(image_id="nowhere")), "row 2 names the picture"),
+    "a picture of a long way": (rows(lambda content: content[2].update(image_id="a/" * 3000)), "no path inside of"),
+    "a picture of a long name": (rows(lambda content: content[2].update(image_id="a" * 252)), "no path inside of"),
+    "half a letter": (rows(lambda content: content[2].update(instruction="\ud800")), "json cannot be read .*surrogates not"),
     "a link to elsewhere": (link_out, "0-0.jpg is a link to .*secret.jpg, outside of the dataset"),
     # a collector's folder
     "an empty demonstration": (demo(lambda content: []), "demo_1.json is empty"),
@@ -237,6 +240,7 @@ DAMAGES = {
     "a row too many": (tensors(state=np.zeros((6, 2), np.float32)), r"state is \[6, 2\], where 5 frames are expected"),
     "a header of 10^9 frames": (header, "is no readable safetensors file"),
     "words for no one": (language(["a", "b", "c"]), "one for each of 2 episodes or 5 frames"),
+    "half of a letter": (language(["a", "\ud800"]), "demos.json cannot be read .*surrogates not allowed"),
     "an empty word": (language(["a", ""]), "no instruction for 1 of its 2"),
 }
 

@@ -17,7 +17,7 @@ from vla_train.data.reader import open_reader
 from vla_train.data_tools.contents import open_contents
 from vla_train.errors import DataError
 
-NAMES = ["../../evil", "/tmp/evil", "..\\evil", "a\0b", "a\nb", "..", "."]
+NAMES = ["../../evil", "/tmp/evil", "..\\evil", "a\0b", "a\nb", "..", ".", "a" * 300]
 HDF5_NAMES = ["..\\evil", "a\nb", ".."]  # a slash is a level of its groups, and NUL ends a name
 
 

@@ -8,6 +8,7 @@ from vla_train.envs.contract import Environment
 from vla_train.envs.guarded import Guarded, Limits
 from vla_train.envs.gym import GymVectorEnv
 from vla_train.errors import UsageError
+from vla_train.rollouts import play
 
 SPEED = "observation 2"
 
@@ -63,6 +64,37 @@ def test_an_episode_that_goes_too_far_is_aborted_once_and_pays():
     assert not safe.success.any()
     safe.reset(seed=[0, 1], options={"reset_mask": np.array([True, False])})
     assert step(safe, 0.0, 0.0)[1].tolist() != [0.0, 0.0], "row 0 plays again"
+
+
+def test_what_the_reward_is_the_sum_of_is_told_apart():
+    safe = guarded(state={SPEED: [-0.5, 0.5]}, penalty=7.0, effort=0.5)
+    safe.reset(seed=[0, 1])
+    for _ in range(8):
+        _, reward, _, _, info = step(safe, 2.0, 1.0)
+        terms = info["reward_terms"]
+        assert set(terms) == {"environment", "safety", "effort"}
+        assert np.allclose(sum(terms.values()), reward)
+        assert (terms["safety"] == -7.0 * info["aborted"]).all()
+
+
+def test_evaluated_episodes_say_what_was_not_safe():
+    """Full force one way: two of three pendulums are soon too fast, and each step wants more than is allowed. A world
+    without limits has nothing to say."""
+    limits = {"action": {"0": [-1.5, 1.5]}, "state": {SPEED: [-2.0, 2.0]}}
+
+    class Pushes:
+        def reset(self, rows=None): ...
+
+        def observe(self, images, instruction, state, rows=None): ...
+
+        def act(self, images, instruction, state, rows=None):
+            return np.full((len(state), 1, 1), 2.0, np.float32)
+
+    together = play(Pushes(), guarded(**limits), [3, 4, 5])
+    found = [(episode.aborted, episode.length, episode.limited) for episode in together]
+    assert found == [(False, 200, 200), (True, 5, 5), (True, 2, 2)]
+    plain = play(Pushes(), pendulum(), [3])
+    assert (plain[0].aborted, plain[0].limited, plain[0].length) == (None, None, 200)
 
 
 def test_effort_by_hand():

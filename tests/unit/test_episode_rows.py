@@ -50,7 +50,7 @@ def add(folder, **facts):
         writer.add_episode(**episode(0) | {"metadata": facts})
         writer.finish()
     finally:
-        lock.release()
+        lock.close()
 
 
 def test_a_writer_that_dies_between_two_files_leaves_what_the_next_one_mends(tmp_path, monkeypatch):

@@ -49,6 +49,20 @@ def test_figures_by_hand():
     assert "foreign/success" not in found
 
 
+def test_what_was_not_safe_is_counted_where_there_are_limits():
+    guarded = [
+        result("failure", aborted=True, limited=3),
+        result("success", aborted=False, limited=2),
+        result("failure", "swapped", aborted=False, limited=0),
+    ]
+    found = figures(guarded)
+    assert (found["aborted"], found["limited"]) == (1, 5)
+    assert (found["swapped/aborted"], found["swapped/limited"]) == (0, 0)
+    assert not any(name.endswith(("aborted", "limited")) for name in figures(RESULTS))
+    rows = {row.name: row.value for row in table_rows(Report(metrics=found, episodes=guarded))}
+    assert (rows["episodes aborted by safety"], rows["steps whose action was cut"]) == ("1", "5")
+
+
 def test_figures_without_touches_or_without_whole_episodes():
     found = figures([result("crash")])
     assert found["success"] == 0.0

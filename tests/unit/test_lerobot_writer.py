@@ -145,8 +145,8 @@ def test_equal_content_has_equal_fingerprints_wherever_it_lies(tmp_path):
     assert same == again != other
 
 
-def test_what_was_not_finished_is_no_dataset(tmp_path):
-    writer = LeRobotWriter(tmp_path, SPEC, "toy")
+def test_what_was_not_committed_is_no_dataset(tmp_path):
+    writer = LeRobotWriter(tmp_path, SPEC, "toy", commit_every=0)
     writer.add_episode(**episode(0))
     with pytest.raises(DataError, match="has no meta/info"):
         read_metadata(tmp_path)

@@ -50,7 +50,7 @@ def test_deep_and_long_json_is_damage_not_a_crash(tmp_path):
 
 
 def test_a_run_without_rows_says_so(tmp_path):
-    with pytest.raises(DataError, match="nothing was logged yet"):
+    with pytest.raises(DataError, match="nothing was logged"):
         read(toy_runs.write(tmp_path / "run", metrics=[]))
 
 

@@ -208,7 +208,8 @@ def test_a_report_overwrites_nothing(tmp_path, monkeypatch, capsys):
 
 
 def test_a_broken_run_is_told_and_the_others_drawn(tmp_path, capsys):
-    whole, empty = toy_runs.write(tmp_path / "whole"), toy_runs.write(tmp_path / "empty", metrics=[])
+    whole = toy_runs.write(tmp_path / "whole")
+    empty = toy_runs.write(tmp_path / "empty", metrics=[], record={"outcome": "running"})
     assert write.report([empty, tmp_path / "nowhere", whole], tmp_path / "out") == UsageError.exit_code
     told = capsys.readouterr().err
     assert "nowhere: there is no such folder" in told
@@ -216,3 +217,25 @@ def test_a_broken_run_is_told_and_the_others_drawn(tmp_path, capsys):
     assert "nothing was logged yet" in (tmp_path / "out" / "index.html").read_text()
     with pytest.raises(DataError, match="nothing was logged yet"):
         write.report([empty])
+    with pytest.raises(DataError, match="nothing was logged yet"):
+        write.report([empty / "checkpoints"])
+
+
+def test_a_neighbour_without_metrics_is_a_note(tmp_path, capsys):
+    """Whoever reports on all of ``outputs`` did not ask for the run that was refused at its start."""
+    toy_runs.write(tmp_path / "all" / "whole")
+    refused = toy_runs.write(tmp_path / "all" / "refused", metrics=[], record={"outcome": "head=x does not fit"})
+    assert write.report([tmp_path / "all"], tmp_path / "out") == 0
+    note = f"left out, {refused}: nothing was logged before it ended (head=x does not fit)"
+    assert f"note: {note}" in capsys.readouterr().err
+    assert note in (tmp_path / "out" / "index.html").read_text()
+    assert write.report([tmp_path / "all", refused], tmp_path / "named") == DataError.exit_code
+    (refused / "metrics.jsonl").write_text("?\n")
+    assert write.report([tmp_path / "all"], tmp_path / "damaged") == DataError.exit_code
+
+
+def test_names_are_whole_however_many_columns_there_are(tmp_path, capsys):
+    longest = "2026-11-22_02-32-05_" + "a" * 60
+    several = [toy_runs.write(tmp_path / name, model__kind=name * 3) for name in (longest, "b" * 70)]
+    write.report(several, tmp_path / "out")
+    assert longest in capsys.readouterr().out

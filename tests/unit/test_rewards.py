@@ -13,7 +13,7 @@ from vla_train.envs.tabletop.stages import STAGES
 from vla_train.envs.tabletop.vector_env import TabletopVectorEnv
 from vla_train.errors import UsageError
 from vla_train.rewards import Reward
-from vla_train.rewards.terms import Completion, Effort
+from vla_train.rewards.terms import Completion, Penalty
 from vla_train.sources.tally import Tally
 from vla_train.spec import ActionSpec
 
@@ -69,10 +69,10 @@ def test_progress_is_the_discounted_change_of_what_remains():
 
 
 def test_effort_is_the_mean_square_in_units_of_the_bounds():
-    effort = Effort(ActionSpec("continuous", 2, low=(-2.0, 0.0), high=(2.0, 0.5)))
+    effort = Penalty(ActionSpec("continuous", 2, low=(-2.0, 0.0), high=(2.0, 0.5)))
     # (1 / 2, 0.25 / 0.5): (0.25 + 0.25) / 2; what is beyond the bounds is executed at the bounds: (1 + 0) / 2.
     assert effort(np.array([[1.0, 0.25], [9.0, -1.0]]), np.zeros(2, bool)).tolist() == [-0.25, -0.5]
-    without = Effort(ActionSpec("continuous", 1))
+    without = Penalty(ActionSpec("continuous", 1))
     assert without(np.array([[3.0]]), np.zeros(1, bool)).tolist() == [-9.0]
 
 

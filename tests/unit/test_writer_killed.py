@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.killed_writer import SPEC, told
+from vla_train.data import lerobot_files, lerobot_meta
 from vla_train.data.reader import open_reader
 from vla_train.data.records import content_fingerprint
 from vla_train.data.writer import LeRobotWriter
@@ -23,14 +24,14 @@ ACTION = ActionSpec("continuous", 2, low=(-1.0, -1.0), high=(1.0, 1.0), names=("
 NAMED = replace(SPEC, action=ACTION, state_names=("x", "y"))
 
 ROOT = Path(__file__).parents[2]
-# Writes episodes into argv[1] for ever, each committed, and says so; the pictures of episode e are all of brightness 10 e + t.
+# Writes episodes into argv[1] for ever, and says so; the pictures of episode e are all of brightness 10 e + t.
 WRITER = """
 import sys
 from pathlib import Path
 from tests.killed_writer import SPEC, told
 from vla_train.data.writer import LeRobotWriter
 
-writer = LeRobotWriter(Path(sys.argv[1]), SPEC, "toy", video=sys.argv[2] or None, append=True, commit_every=1)
+writer = LeRobotWriter(Path(sys.argv[1]), SPEC, "toy", video=sys.argv[2] or None, append=True)
 while True:
     writer.add_episode(**told(writer.num_episodes))
     print(writer.num_episodes, flush=True)
@@ -38,7 +39,7 @@ while True:
 
 
 # Is killed at each of all renamings by which files get their names: a half before it, the other half after it. Before that
-# argv[3] episodes are written and finished.
+# argv[3] episodes are written and finished; files of data are full at argv[4] megabytes.
 KILLED_AT = """
 import os, pathlib, signal, sys
 from tests.killed_writer import SPEC, told
@@ -55,13 +56,14 @@ def attempt(folder, video, place):
         if count == (place + 1) // 2:
             os.kill(os.getpid(), signal.SIGKILL)
         return target
+    full = float(sys.argv[4])
     if finished := int(sys.argv[3]):
-        writer = LeRobotWriter(folder, SPEC, "toy", append=True, commit_every=1, file_megabytes=1e-6)
+        writer = LeRobotWriter(folder, SPEC, "toy", append=True, file_megabytes=full)
         for e in range(finished):
             writer.add_episode(**told(e))
         writer.finish()
     pathlib.Path.replace = counted
-    writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True, commit_every=1, file_megabytes=1e-6)
+    writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True, file_megabytes=full)
     for _ in range(2):
         done = writer.num_episodes
         print(done, end=" ", flush=True)
@@ -122,14 +124,15 @@ def test_a_killed_writer_leaves_every_whole_episode(tmp_path, video):
     assert not [path.name for path in folder.rglob("*") if path.name.endswith((".partial", ".lock"))]
 
 
-@pytest.mark.parametrize(("finished", "video"), [(0, "h264"), (2, "")])
-def test_there_is_no_wrong_moment_to_be_killed(tmp_path, finished, video):
+@pytest.mark.parametrize(("finished", "video", "full"), [(0, "h264", 1e-6), (2, "", 1e-6), (0, "", 100.0)])
+def test_there_is_no_wrong_moment_to_be_killed(tmp_path, finished, video, full):
+    """Neither where each episode has files of its own, nor where small files are written anew with the next one."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", KILLED_AT, str(tmp_path), video, str(finished)]
+    command = [sys.executable, "-c", KILLED_AT, str(tmp_path), video, str(finished), str(full)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     lines = [line.split(":") for line in done.stdout.splitlines()]
-    assert len(lines) > 20, "ten renamings at least: data, video, meta/episodes, tasks and info of two episodes"
+    assert len(lines) > 14, "seven renamings at least: data, meta/episodes and info of two episodes, and the tasks"
     for place, said in lines:
         begun = [finished, *map(int, said.split())]  # episode n was begun: all before it had been committed
         folder = tmp_path / place
@@ -138,7 +141,7 @@ def test_there_is_no_wrong_moment_to_be_killed(tmp_path, finished, video):
         found = check(folder, at_least=max(begun))
         if int(place) % 3:
             continue  # to go on with a third of them will do
-        writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True, file_megabytes=1e-6)
+        writer = LeRobotWriter(folder, SPEC, "toy", video=video or None, append=True, file_megabytes=full)
         assert writer.num_episodes == found
         writer.add_episode(**told(found))
         writer.finish()
@@ -166,7 +169,7 @@ def test_appended_is_as_if_written_at_once(tmp_path):
 def interrupted(folder, count, **options):
     """A process that adds ``count`` episodes, each in a file of its own, and is killed before it commits any."""
     if (child := os.fork()) == 0:
-        writer = LeRobotWriter(folder, SPEC, "toy", file_megabytes=1e-6, **options)
+        writer = LeRobotWriter(folder, SPEC, "toy", file_megabytes=1e-6, commit_every=0, **options)
         for _ in range(count):
             writer.add_episode(**told(writer.num_episodes))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -198,9 +201,10 @@ def test_files_of_others_are_not_taken_for_leftovers(tmp_path):
 
 
 def test_a_gap_among_the_files_is_not_filled(tmp_path):
-    writer = LeRobotWriter(tmp_path, SPEC, "toy", commit_every=1)
+    writer = LeRobotWriter(tmp_path, SPEC, "toy")
     for e in range(3):
         writer.add_episode(**told(e))
+        writer.commit()
     writer.finish()
     rows = tmp_path / "meta/episodes/chunk-000"
     (rows / "file-002.parquet").rename(rows / "file-003.parquet")
@@ -257,3 +261,21 @@ def test_an_episode_that_is_refused_leaves_no_trace(tmp_path):
         writer.add_episode(**torn | {"images": {name: frames[:1] for name, frames in torn["images"].items()}})
     writer.add_episode(**told(1))
     assert check(writer.finish(), 2) == 2
+
+
+def test_files_do_not_become_many_because_each_episode_is_safe(tmp_path, monkeypatch):
+    """What is full of a file is not written again: 3 episodes of meta/episodes, 7 kB of data."""
+    monkeypatch.setattr(lerobot_meta, "SMALL", 3)
+    monkeypatch.setattr(lerobot_files, "SMALL_BYTES", 1500)
+    writer, before = LeRobotWriter(tmp_path, SPEC, "toy"), {}
+    for e in range(8):
+        writer.add_episode(**told(e))
+        assert check(tmp_path, e + 1) == e + 1
+        files = {path: path.stat().st_ino for path in tmp_path.rglob("*.parquet") if path.name != "tasks.parquet"}
+        changed = [path for path in before if files[path] != before[path]]
+        assert len(changed) <= 2, "of data and of meta/episodes only the last"
+        before = files
+    writer.finish()
+    assert check(tmp_path, 8) == 8
+    assert len(list(tmp_path.glob("meta/episodes/*/*"))) == 3
+    assert 2 <= len(list(tmp_path.glob("data/*/*"))) <= 4

@@ -13,7 +13,8 @@ from vla_train import config as configuration
 from vla_train.build import rounds, worlds
 from vla_train.build.augmenting import added_words, augmentation_for, make_sources, refuse_early
 from vla_train.build.datasets import fit_normalizer, open_datasets, open_stages, part_of, spec_of
-from vla_train.build.objects import Config, choose_head, load_policy, make_policy, make_processor, with_chunk
+from vla_train.build.objects import Config, choose_head, make_policy, make_processor, with_chunk
+from vla_train.build.starting import started
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.data.mixture import Mixture
 from vla_train.data.records import Reader
@@ -46,10 +47,17 @@ class Learner:
         return self.dataset.until(stage).spec
 
 
-def make_learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Checkpoint | None, console: Console) -> Learner:
+def make_learner(
+    config: Config,
+    stages: Sequence[Stage],
+    saved: checkpoint.Checkpoint | None,
+    console: Console,
+    overrides: Sequence[str] = (),
+) -> Learner:
     """Data and policy: fresh, or of a checkpoint (``resume``, ``init``), whose processor and normalizer are never refitted.
 
-    Tokenizer, statistics and Spec are those of all stages, whichever comes first.
+    Tokenizer, statistics and Spec are those of all stages, whichever comes first. Of ``overrides``, the words of
+    the command line, those that could have no effect beside ``init`` are refused.
     """
     start = checkpoint.read(Path(config["init"])) if saved is None and config["init"] else saved
     world = worlds.open_worlds(config, stages) if worlds.collects(config) else None
@@ -66,11 +74,12 @@ def make_learner(config: Config, stages: Sequence[Stage], saved: checkpoint.Chec
         processor = make_processor(config, window, heard)
         policy = make_policy(config, processor)
     else:
-        config, processor, policy = _started(config, start, spec)
+        config, processor, policy, changed = started(config, start, spec, () if saved is not None else overrides)
     for note in processor.notes():
         console.message(note)
     if start is not None and saved is None:
-        console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}")
+        but = f", but for {', '.join(changed)}" if changed else ""
+        console.message(f"init: weights, model, head, processor, normalizer, history and chunk are those of {start.path}{but}")
     if world is not None:
         if saved is not None:
             _check_unchanged(config, saved, world.fingerprint, f"environment={config['choices']['environment']}")
@@ -94,29 +103,6 @@ def _training_instructions(config: Config, readers: Mapping[str, Reader]) -> Ite
         episodes = split_episodes(metadata.num_episodes, chosen["validation"], 0, held_out, metadata.excluded)
         yield from (metadata.instructions[episode] for episode in episodes["train"])
     yield from added_words(config)
-
-
-def _started(config: Config, start: checkpoint.Checkpoint, spec: Spec) -> tuple[Config, Processor, Policy]:
-    """Config, processor and policy of a checkpoint, for data of ``spec``. Raises CheckpointError where they do not fit."""
-    theirs, processor, policy = load_policy(start)
-    needed = config["paradigm"].get("chunk") or processor.spec.chunk
-    if processor.spec.chunk != needed:
-        raise CheckpointError(
-            f"{start.path} predicts {processor.spec.chunk} actions at once, but paradigm={config['choices']['paradigm']} decides "
-            f"{needed} at a time: train it with dataset.chunk={needed}, and begin with that one"
-        )
-    if wrong := processor.spec.mismatches(spec):
-        raise CheckpointError(f"{start.path} was made for other data or another environment:\n  " + "\n  ".join(wrong))
-    window = {"history": processor.spec.history, "chunk": processor.spec.chunk}
-    choices = config["choices"] | theirs["choices"]
-    taken = {
-        "model": theirs["model"],
-        "head": theirs["head"],
-        "dataset": config["dataset"] | window,
-        "choices": choices,
-        "plugins": configuration.plugins_used(choices),
-    }
-    return config | taken, processor, policy.train()
 
 
 def _check_unchanged(config: Config, saved: checkpoint.Checkpoint, fingerprint: str, what: str) -> None:

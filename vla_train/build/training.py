@@ -83,7 +83,7 @@ def _train(
     curriculum: Curriculum = make(config["curriculum"], "curriculum")
     stage = curriculum.stage()
     assert stage is not None, "a curriculum has a first stage"
-    learner = make_learner(config, curriculum.stages(), saved, console)
+    learner = make_learner(config, curriculum.stages(), saved, console, overrides)
     config, policy = learner.config, learner.policy.to(settings.device)
     evaluators, choice = _judges(learner, curriculum, console)
 

@@ -106,6 +106,8 @@ def played(
             chosen = paradigm.explore(observation if device.type == "cpu" else observation.to(device))
         return (chosen.float() if chosen.is_floating_point() else chosen).cpu().numpy()
 
+    safety: dict[str, int] = {}  # of the whole run: each stage counts on
+
     def made(stage: Stage) -> Any:
         if others := sorted(set(stage.weights) - {stage.name}):
             raise UsageError(
@@ -127,7 +129,10 @@ def played(
             "keep": config["checkpoint"]["keep"],
         }
         asked = inspect.signature(configuration.resolve_target(config["source"]["_target_"], "source")).parameters
-        return make(config["source"], "source", **{name: value for name, value in offered.items() if name in asked})
+        source = make(config["source"], "source", **{name: value for name, value in offered.items() if name in asked})
+        if isinstance(player := getattr(source, "player", None), Player):
+            player.count_into(safety)
+        return source
 
     return made
 
@@ -138,6 +143,8 @@ def _maker(config: Config, stage: Stage) -> Callable[[int], Environment]:
         name = config["choices"]["source"]
         raise UsageError(f"source={name} plays in the run's environment, and there is none (environment=none): name one")
     held_out = {"split": "train"} if "split" in config["environment"] else {}  # what is held out is never played
+    if config["safety"].get("effort") and config["reward"].get("action"):
+        raise UsageError("safety.effort and reward.action are the same penalty, which would be taken twice: set one of them to 0")
     reward = None if config["reward"]["_target_"] is None else make(config["reward"], "reward")
 
     def made(num_envs: int) -> Environment:
@@ -148,6 +155,6 @@ def _maker(config: Config, stage: Stage) -> Callable[[int], Environment]:
 
 
 def safety_of(source: Any) -> dict[str, int]:
-    """What a source that played in a guarded environment counted there; nothing of any other."""
+    """What was counted in a guarded environment up to the last stage, whose source this is; nothing of any other source."""
     player = getattr(source, "player", None)
     return player.safety if isinstance(player, Player) else {}

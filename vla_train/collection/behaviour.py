@@ -55,6 +55,12 @@ class Behaviour:
         return np.where(draw < self.random, 2, np.where(draw < self.random + self.mediocre, 1, 0))
 
     @property
+    def disturbances(self) -> str:
+        """What is done to an expert's recorded actions when they are executed, in words; empty where nothing is."""
+        said = {"noise": self.noise, "lapses": self.lapses}
+        return "" if self.mixed else " and ".join(f"{name} {value:g}" for name, value in said.items() if value)
+
+    @property
     def keeps_failures(self) -> bool:
         return self.mixed or self.failures
 

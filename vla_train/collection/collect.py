@@ -75,7 +75,7 @@ def collect(folder: Path, wish: Wish, world: World, play: Blocks) -> Collected:
     try:
         return _collect(folder, lock, wish, world, play)
     finally:
-        lock.release()
+        lock.close()
         if fresh:
             with suppress(OSError):  # there is something in it
                 folder.rmdir()
@@ -87,7 +87,7 @@ def _collect(folder: Path, lock: WriterLock, wish: Wish, world: World, play: Blo
     if current.played:
         wish.note(f"going on with {folder}: {current.played:,} of {current.episodes:,} episodes are played")
     done = [known for known in before if known is not current]
-    writer = LeRobotWriter(folder, world.spec, world.name, video=wish.video, append=True, lock=lock)
+    writer = LeRobotWriter(folder, world.spec, world.name, video=wish.video, append=True, lock=lock, commit_every=0)
     found, began = Collected(folder), time.monotonic()
 
     def note() -> None:

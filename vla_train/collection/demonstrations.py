@@ -137,7 +137,8 @@ class Demonstrations:
     def _record(self, environment: Environment, recipe: dict[str, Any], folder: Path) -> int:
         """Write the dataset and return how many episodes failed."""
         made: dict[str, Any] = {"recipe": recipe, "dropped_seeds": []}
-        writer = LeRobotWriter(folder, environment.io_spec, recipe["environment"].rsplit(".", 1)[-1], made)
+        name = recipe["environment"].rsplit(".", 1)[-1]
+        writer = LeRobotWriter(folder, environment.io_spec, name, made, commit_every=0)  # all of it is there, or nothing
         episodes = recipe["episodes"]
         run = ExpertRun(environment, seeds.seeds("train", episodes, self.start), self.behaviour)
         failed, world = 0, World.of(environment)

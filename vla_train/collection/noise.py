@@ -18,8 +18,8 @@ def perturb(action: np.ndarray, seeds: np.ndarray, steps: np.ndarray, noise: flo
     """The actions to execute [n, a] for the expert's clean ones: a pure function of each row's seed [n] and step [n].
 
     Continuous: in half of the bursts of 4 steps a constant offset is added, near normal with standard deviation ``noise`` in
-    units of half of each dimension's range, and the sum is clipped to the bounds. Discrete: with probability ``noise`` any
-    action.
+    units of half of each dimension's range (of 1 without bounds), and the sum is clipped to the bounds. Discrete: with
+    probability ``noise`` any action.
     """
     if noise == 0:
         return action
@@ -29,11 +29,19 @@ def perturb(action: np.ndarray, seeds: np.ndarray, steps: np.ndarray, noise: flo
         return np.where(counter_uniform(key, _PUSH, 1) < noise, chosen, action)
     phase = counter_integers(seeds, _PHASE, 1, BURST)[:, 0]
     key = _key(seeds, (steps + phase) // BURST)
-    low, high = np.array(spec.low), np.array(spec.high)
-    offset = noise * (high - low) / 2 * _normal(key, spec.size)
+    half, low, high = reach(spec)
+    offset = noise * half * _normal(key, spec.size)
     pushed = counter_uniform(key, _PUSH, 1) < SHARE
     clipped: np.ndarray = np.clip(action + pushed * offset, low, high).astype(action.dtype)
     return clipped
+
+
+def reach(spec: ActionSpec) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Half of each dimension's range, and its ends, [a] each. Without bounds the unit is 1, and there are no ends."""
+    if not spec.low:
+        return np.ones(spec.size), np.full(spec.size, -np.inf), np.full(spec.size, np.inf)
+    low, high = np.array(spec.low), np.array(spec.high)
+    return (high - low) / 2, low, high
 
 
 def _key(seeds: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vla_train.collection.noise import BURST
+from vla_train.collection.noise import BURST, reach
 from vla_train.collection.player import Moment, Move
 from vla_train.data.records import MIXTURE
 from vla_train.errors import NumericError
@@ -78,8 +78,7 @@ class Turns:
         if spec.kind == "discrete":
             differs: np.ndarray = (clean != planned).any(axis=1)
             return differs
-        half = (np.array(spec.high) - np.array(spec.low)) / 2 if spec.low else np.ones(spec.size)
-        low, high = (np.array(spec.low), np.array(spec.high)) if spec.low else (-np.inf, np.inf)
+        half, low, high = reach(spec)
         distance = np.abs(clean - np.clip(planned, low, high)) / half  # what lies outside the bounds is not executed either
         far: np.ndarray = distance.max(axis=1) > self.intervene
         return far

@@ -28,7 +28,7 @@ WRITTEN = ("data", "meta", "videos", layout.LOCK)  # where files are made
 
 
 class WriterLock:
-    """The right to write to a dataset's folder, until ``release``. ``killed``: a writer died while it had it."""
+    """The right to write to a dataset's folder, until ``close``. ``killed``: a writer died while it had it."""
 
     def __init__(self, folder: Path):
         refuse_links_out(folder, WRITTEN)  # a stranger's dataset must not have us write to other places
@@ -37,7 +37,7 @@ class WriterLock:
         self._held = ExitStack()
         self._held.enter_context(only_writer(folder / layout.LOCK, folder))
 
-    def release(self) -> None:
+    def close(self) -> None:
         self._held.close()
 
 
@@ -46,9 +46,11 @@ class EpisodeWriter:
 
     ``head`` are further keys of info.json: fps, robot_type, and ours. With ``append`` the folder may hold a dataset of the same
     features already, whose writer may have been killed. Every ``commit_every`` episodes (0: never before the end) what was added
-    becomes part of the dataset. A data file ends with the episode that fills ``file_megabytes``, a video likewise, and both with
-    each commit. ``videos`` are cameras whose pictures go elsewhere than to our own encoder. ``lock`` is that of a caller who
-    looked at the dataset under it; by default it is taken here. ``finish`` lets go of it.
+    becomes part of the dataset: whatever becomes of this process, it can be read. Files that are small yet are then written anew,
+    so that they do not become many; but a video ends there. Otherwise a data file ends with the episode that fills
+    ``file_megabytes``, a video with that of ``video_megabytes``. ``videos`` are cameras whose pictures go elsewhere than to our
+    own encoder. ``lock`` is that of a caller who looked at the dataset under it; by default it is taken here. ``finish`` lets go
+    of it.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class EpisodeWriter:
         head: Mapping[str, Any],
         *,
         append: bool = False,
-        commit_every: int = 0,
+        commit_every: int = 1,
         file_megabytes: int | float = layout.DATA_MEGABYTES,
         video_megabytes: int | float = layout.VIDEO_MEGABYTES,
         codec: str = "h264",
@@ -130,11 +132,14 @@ class EpisodeWriter:
         for name, pixels in statistics.items():
             self._pixels[name].merge(pixels)
         if self._commit_every and self.meta.num_episodes - self._committed >= self._commit_every:
-            self.commit()
+            self._files.save()
+            self._close_videos()
+            self._commit(closed=False)
 
     def commit(self) -> None:
-        """What was added is part of the dataset from here on, whatever becomes of this process."""
-        self._commit(finished=False)
+        """What was added is part of the dataset from here on, whatever becomes of this process. New files begin behind it."""
+        self._close()
+        self._commit(closed=True)
 
     def finish(self) -> Path:
         """Close the files and write the rest of ``meta/``, info.json last. Returns the folder."""
@@ -142,19 +147,21 @@ class EpisodeWriter:
             raise ValueError(f"no episode was written to {self.folder}")
         self._close()
         write_json(self.folder / layout.STATS, self._statistics())
-        self._commit(finished=True)
+        self._commit(closed=True, finished=True)
         if self._lock is not None:
-            self._lock.release()
+            self._lock.close()
         return self.folder
 
     def _close(self) -> None:
         self._files.close()
+        self._close_videos()
+
+    def _close_videos(self) -> None:
         for video in self._videos.values():
             video.close()
 
-    def _commit(self, *, finished: bool) -> None:
-        self._close()
-        self.meta.commit(self._files.num_files, finished=finished)
+    def _commit(self, *, closed: bool, finished: bool = False) -> None:
+        self.meta.commit(self._files.num_files, closed=closed, finished=finished)
         self._committed = self.meta.num_episodes
 
     def _checked(self, given: Mapping[str, Any], length: int) -> dict[str, np.ndarray]:

@@ -4,7 +4,6 @@ https://robomimic.github.io/docs/datasets/overview.html. The observations of ``o
 ``actions`` is the column ``action``. LIBERO has a file for each task, and tells it in ``problem_info``.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ import numpy as np
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
 from vla_train.data.hdf5_nodes import attribute, child, count, group, has, opened, reading, shape_of
+from vla_train.data.json_rows import parsed
 from vla_train.data.lerobot_layout import Feature
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.plain_table import PlainTable, camera
@@ -257,7 +257,7 @@ def _json(text: Any, where: str) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        value = json.loads(text.decode() if isinstance(text, bytes) else str(text))
+        value = parsed(text.decode() if isinstance(text, bytes) else str(text))
     except (ValueError, RecursionError) as error:
         raise DataError(f"the {where} is not JSON ({error}): fetch or make it again") from None
     return value if isinstance(value, dict) else {}

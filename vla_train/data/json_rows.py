@@ -1,4 +1,4 @@
-"""JSON files of strangers: rows read and checked, with the place of what is wrong."""
+"""JSON of strangers: parsed, its rows read and checked, with the place of what is wrong."""
 
 import json
 import math
@@ -12,10 +12,39 @@ import numpy as np
 from vla_train.errors import DataError
 
 
+def parsed(text: str) -> Any:
+    """The value of a JSON text. ValueError or RecursionError for what is none, or holds a half of a surrogate pair, which no
+    program can print or store."""
+    value = json.loads(text)
+    if "\\ud" in text.lower():  # only so can one be written, where the text itself is sound
+        json.dumps(value, ensure_ascii=False).encode()
+    text.encode()
+    return value
+
+
+def lines_of(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one in each line. DataError names the line of what is none."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")  # a text may hold what else ends a line
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read ({error}); fetch or make the dataset again") from None
+    return [_object(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        value = parsed(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"line {number} of {path} is not JSON ({error}); fetch or make the dataset again") from None
+    if not isinstance(value, dict):
+        raise DataError(f"line {number} of {path} is no JSON object; fetch or make the dataset again")
+    return value
+
+
 def rows_of(path: Path) -> list[dict[str, Any]]:
     """The objects of a file that is a list of objects, a row for each frame. DataError for any other."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); fetch or make the dataset again") from None
     if not isinstance(content, list) or not all(isinstance(row, dict) for row in content):

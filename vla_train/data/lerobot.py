@@ -1,6 +1,6 @@
 """LeRobotDataset: which version lies in a folder, and its table."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,12 @@ def open_table(path: Path, choice: Choice) -> LeRobotTable:
     """The table of a dataset of any of ``VERSIONS``. DataError if there is none."""
     refuse_links_out(path, ("meta", *FOLDERS))
     info = read_info(path)
+    return LeRobotTable(path, VERSIONS[version_of(path, info)](path, info, choice.left_out))
+
+
+def version_of(path: Path, info: Mapping[str, Any]) -> str:
+    """That of the format. DataError for one that is not read."""
     version = str(info["codebase_version"])
     if version not in VERSIONS:
         raise DataError(f"the dataset at {path} is LeRobot {version}; this program reads {', '.join(VERSIONS)}")
-    return LeRobotTable(path, VERSIONS[version](path, info, choice.left_out))
+    return version

@@ -12,11 +12,13 @@ import pyarrow.parquet as pq
 from vla_train.data import lerobot_layout as layout
 
 ROW_GROUP_BYTES = 8 << 20  # what a reader decodes at once
+SMALL_BYTES = 2 << 20  # up to which a file is written anew with each episode that comes to it
 PARTIAL = ".partial"  # behind the name of a file that is not whole yet
 
 
 class DataFiles:
-    """An episode lies whole in one file; a file ends with the episode that fills ``megabytes``, and has its name from then on.
+    """An episode lies whole in one file; a file ends with the episode that fills ``megabytes``, and has its name from then on, or
+    from the first ``save``.
 
     ``first`` is the number of the first file.
     """
@@ -27,16 +29,18 @@ class DataFiles:
         self._schema = pa.schema([(name, layout.arrow_type(feature)) for name, feature in columns.items()])
         self._writer: pq.ParquetWriter | None = None
         self._sink: Any = None
-        self._pending: list[pa.RecordBatch] = []
+        self._begun = False  # the last file may grow
+        self._pending: list[pa.RecordBatch] = []  # of it what the writer was not given
         self._pending_bytes = 0  # counted as they come: asking a batch again and again takes longer than making it
         self.num_files = first
 
     def add(self, columns: Mapping[str, np.ndarray | Sequence[bytes]]) -> int:
         """Queue one episode, a column of t rows for each feature (of an image its bytes), and return the number of its file."""
-        if self._writer is not None and self._sink.tell() + self._pending_bytes >= self._megabytes * 2**20:
+        written = self._sink.tell() if self._writer is not None else 0
+        if self._begun and written + self._pending_bytes >= self._megabytes * 2**20:
             self.close()
-        if self._writer is None:
-            self._open()
+        if not self._begun:
+            self._begun, self.num_files = True, self.num_files + 1
         arrays = [_array(columns[field.name], field.type) for field in self._schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         self._pending.append(batch)
@@ -45,9 +49,23 @@ class DataFiles:
             self._flush()
         return self.num_files - 1
 
+    def save(self) -> None:
+        """Have all episodes in whole files. One that is small yet is written anew when the next episode comes to it."""
+        if self._writer is not None or self._pending_bytes >= SMALL_BYTES:
+            self.close()
+        elif self._pending:
+            kept, size = self._pending, self._pending_bytes
+            self._flush()
+            self._settle()
+            self._pending, self._pending_bytes = kept, size
+
     def close(self) -> None:
-        """Write what is queued, and the footer without which a parquet file cannot be read."""
+        """Write what is queued, and the footer without which a parquet file cannot be read. The next episode begins another."""
         self._flush()
+        self._settle()
+        self._begun = False
+
+    def _settle(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._sink.close()
@@ -58,17 +76,15 @@ class DataFiles:
         chunk, file = divmod(number, layout.CHUNK_SIZE)
         return self._folder / layout.DATA_PATH.format(chunk_index=chunk, file_index=file)
 
-    def _open(self) -> None:
-        self._sink = begin(self._path(self.num_files))
-        plain = [field.name for field in self._schema if not pa.types.is_struct(field.type)]  # PNG bytes never repeat
-        self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=plain)
-        self.num_files += 1
-
     def _flush(self) -> None:
-        if self._writer is not None and self._pending:
-            self._writer.write_table(pa.Table.from_batches(self._pending))
-            self._pending = []
-            self._pending_bytes = 0
+        if not self._pending:
+            return
+        if self._writer is None:
+            self._sink = begin(self._path(self.num_files - 1))
+            plain = [field.name for field in self._schema if not pa.types.is_struct(field.type)]  # PNG bytes never repeat
+            self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=plain)
+        self._writer.write_table(pa.Table.from_batches(self._pending))
+        self._pending, self._pending_bytes = [], 0
 
 
 def partial_of(path: Path) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.json_rows import parsed
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec, Spec
 
@@ -29,7 +30,7 @@ def read_info(folder: Path) -> dict[str, Any]:
         hint = why if begun else "give the folder that contains meta/ and data/"
         raise DataError(f"no dataset at {folder}: it has no {layout.INFO}; {hint}")
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = parsed(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON ({error}); fetch or make the dataset again") from None
     if not isinstance(info, dict) or "codebase_version" not in info:

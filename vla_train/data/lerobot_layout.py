@@ -26,6 +26,9 @@ OURS = "vla_train"  # where info.json keeps the Spec and how the data came to be
 UNFINISHED = "unfinished"  # under OURS while a dataset is written: how many of its files are whole
 DEPTH_RANGE = "vla_train.depth_range"  # in the info of a camera: what was made 0 and what 255
 
+# What a row of meta/episodes has of itself; whatever else stands there are facts that its maker noted.
+OF_EPISODES = frozenset({"episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index"})
+
 Feature = dict[str, Any]
 
 NUMBERS = {

@@ -14,10 +14,12 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data.episode_rows import common_schema, conformed, episode_table, schema_of
 from vla_train.data.lerobot_files import PARTIAL, begin, settle
 from vla_train.data.lerobot_info import read_info, spec_of, unfinished
-from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.lerobot_table import integers
+from vla_train.data.lerobot_v3 import data_files, episode_files, in_order, texts_of
 from vla_train.errors import DataError
 
 MOST_TOLD = 5  # differences in one message
+SMALL = 64  # episodes up to which a file is written anew with each that comes to it
 Row = dict[str, Any]  # of one episode
 
 
@@ -30,7 +32,8 @@ class Meta:
         self.texts: dict[str, int] = {}
         self.num_episodes = self.num_frames = self.data_files = self._episode_files = 0
         self.before: list[Row] = []  # the rows of what was there, without those of whom nothing is asked
-        self._rows: list[Row] = []  # noted, and not committed yet
+        self._rows: list[Row] = []  # of the last file, which is not closed
+        self._noted: tuple[str, ...] = ()  # the texts that tasks.parquet has
         self._schemas: list[pa.Schema] = []  # of the files of meta/episodes, in which what was noted is as columns
 
     def number_of(self, text: str) -> int:
@@ -57,28 +60,46 @@ class Meta:
         info = read_info(self.folder)
         self._require_same(info)
         counted = unfinished(info)
-        noted = ParquetTables.matching(self.folder, layout.EPISODE_FILES, counted["episodes"] if counted else None)
-        self.before = noted.rows()
+        noted = episode_files(self.folder, info)
+        self.before = in_order(self.folder, noted.rows())
         self._episode_files = len(noted.files)
         self._schemas = list(dict.fromkeys(schema_of(path) for path in noted.files))
-        self.data_files = 1 + max(row["data/chunk_index"] * layout.CHUNK_SIZE + row["data/file_index"] for row in self.before)
+        self.data_files = self._next_file("data")
         self.num_episodes, self.num_frames = info["total_episodes"], info["total_frames"]
-        rows = ParquetTables([self.folder / layout.TASKS]).rows()
-        self.texts = {row["task"]: row["task_index"] for row in sorted(rows, key=lambda row: int(row["task_index"]))}
+        texts = texts_of(self.folder)
+        self.texts = {text: number for number, text in enumerate(texts)}
+        if twice := [text for number, text in enumerate(texts) if self.texts[text] != number]:
+            raise self._no_home(f"{layout.TASKS} has {twice[0]!r} twice")
         self.head = info | self.head | {layout.OURS: {**info.get(layout.OURS, {}), **self.head[layout.OURS]}}
         self.head[layout.OURS].pop(layout.UNFINISHED, None)
         if counted:
+            for path, rows in {**noted.beyond, **data_files(self.folder, info).beyond}.items():
+                write_table(path, pq.read_table(path)[:rows])
             self.sweep({layout.DATA_FILES: counted["data"], layout.EPISODE_FILES: counted["episodes"]})
         self._require_every_file()
 
     def next_video(self, name: str) -> int:
         """The number of the next video file of a camera."""
-        keys = [f"videos/{name}/{key}" for key in ("chunk_index", "file_index")]
-        used = [row[keys[0]] * layout.CHUNK_SIZE + row[keys[1]] for row in self.before if keys[0] in row]
+        return self._next_file(f"videos/{name}")
+
+    def _next_file(self, kind: str) -> int:
+        """The number behind those of the files in which the episodes lie that were there."""
+        numbers = [integers(self.before, f"{kind}/{key}") for key in ("chunk_index", "file_index")]
+        if None in numbers:
+            raise self._no_home(f"meta/episodes does not say in which file of {kind} each episode lies")
+        chunks, files = (each or [] for each in numbers)
+        used = [chunk * layout.CHUNK_SIZE + file for chunk, file in zip(chunks, files, strict=True)]
         return max(used, default=-1) + 1
 
-    def commit(self, data_files: int, *, finished: bool) -> None:
-        """What was noted becomes part of the dataset, whose data files are whole."""
+    def _no_home(self, why: str) -> DataError:
+        return DataError(
+            f"episodes cannot be added to {self.folder}: {why}. Convert it with vla-data convert, and add to the result"
+        )
+
+    def commit(self, data_files: int, *, closed: bool, finished: bool = False) -> None:
+        """What was noted becomes part of the dataset, whose data files are whole. The next episode begins another file of
+        meta/episodes if this one is to be ``closed``, or is no longer small."""
+        episode_files = self._episode_files + bool(self._rows)
         if self._rows:
             chunk, file = divmod(self._episode_files, layout.CHUNK_SIZE)
             path = self.folder / layout.EPISODES_PATH.format(chunk_index=chunk, file_index=file)
@@ -86,10 +107,12 @@ class Meta:
             schema = common_schema([*self._schemas, table.schema])
             self._conform(schema)
             write_table(path, conformed(table, schema))
-            write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
-            self._episode_files += 1
-            self._rows = []
-        state = {} if finished else {layout.UNFINISHED: {"data": data_files, "episodes": self._episode_files}}
+            if tuple(self.texts) != self._noted:
+                self._noted = tuple(self.texts)
+                write_table(self.folder / layout.TASKS, tasks_table(list(self.texts)))
+            if closed or len(self._rows) >= SMALL:
+                self._episode_files, self._rows = episode_files, []
+        state = {} if finished else {layout.UNFINISHED: {"data": data_files, "episodes": episode_files}}
         write_json(self.folder / layout.INFO, self._info(state))
 
     def _conform(self, schema: pa.Schema) -> None:
@@ -149,10 +172,7 @@ class Meta:
             places = (divmod(number, layout.CHUNK_SIZE) for number in range(count))
             wanted = {self.folder / path.format(chunk_index=chunk, file_index=file) for chunk, file in places}
             if wrong := sorted(wanted ^ set(self.folder.glob(patterns[path]))):
-                raise DataError(
-                    f"episodes cannot be added to {self.folder}, whose files are not numbered from 0 on without a gap "
-                    f"({wrong[0].relative_to(self.folder)}): convert it with vla-data convert, and add to the result"
-                )
+                raise self._no_home(f"its files are not numbered from 0 on without a gap ({wrong[0].relative_to(self.folder)})")
 
     def sweep(self, whole: Mapping[str, int]) -> None:
         """Remove what a killed writer left of episodes that are not counted."""

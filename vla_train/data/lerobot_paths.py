@@ -32,5 +32,6 @@ def file_at(folder: Path, info: dict[str, Any], key: str, **values: str | int) -
 
 def _wrong(folder: Path, key: str, pattern: Any) -> DataError:
     return DataError(
-        f"{folder / layout.INFO}: {key} is {pattern!r}, which names no file in data/ or videos/; fetch or make the dataset again"
+        f"{folder / layout.INFO}: {key} is {repr(pattern)[:200]}, which names no file in data/ or videos/; fetch or make the "
+        "dataset again"
     )

@@ -62,6 +62,9 @@ class LeRobotTable:
     def fingerprint(self) -> str:
         return content_fingerprint(self.path)
 
+    def source(self, row: int) -> str:
+        return self._tables.file_of(row).relative_to(self.path).as_posix()
+
     def has_files(self, name: str) -> bool:
         if self.features[name]["dtype"] == "image":
             return name in self._tables.names
@@ -85,7 +88,7 @@ class LeRobotTable:
 
     def text(self) -> np.ndarray:
         values = self.numbers([self._language])[self._language][:, 0]
-        require_finite(self._language, values[:, None], self.starts, self.path)
+        require_finite(self._language, values[:, None], self.starts, self.path, source=self.source)
         text = values.astype(np.int64)
         if text.min() < 0 or text.max() >= len(self.texts):
             raise self._error(f"{self._language} reaches {text.max()}, but there are {len(self.texts)} tasks")
@@ -101,7 +104,7 @@ class LeRobotTable:
             "frame_index": np.arange(self.starts[-1]) - np.repeat(self.starts[:-1], lengths),
         }
         for name, wanted in expected.items():
-            require_finite(name, numbers[name], self.starts, self.path)
+            require_finite(name, numbers[name], self.starts, self.path, source=self.source)
             found = numbers[name][:, 0]
             if (found != wanted).any():
                 row = int((found != wanted).argmax())

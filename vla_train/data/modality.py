@@ -1,7 +1,6 @@
 """``meta/modality.json`` of the GR00T flavour: names for parts of columns (``action.arm``: entries 0 to 7 of ``action``), for
 cameras, and the column that tells the instruction."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import camera_names, feature_names, numeric_columns
+from vla_train.data.json_rows import parsed
 from vla_train.errors import DataError
 
 FILE = "meta/modality.json"
@@ -45,7 +45,7 @@ def read(folder: Path, features: Mapping[str, layout.Feature]) -> Names:
     if not path.is_file():
         return Names()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
         named = {f"{kind}.{name}": (kind, entry) for kind in _WHOLE for name, entry in content.get(kind, {}).items()}
         parts = {name: _part(*pair) for name, pair in named.items() if name not in features}
         videos = {f"{entry.get('original_key', name)}": str(name) for name, entry in content.get("video", {}).items()}

@@ -25,27 +25,31 @@ class SizesDiffer(DataError):  # noqa: N818 - says what is wrong, as the other e
 
 
 class ParquetTables:
-    """The files in the order given. Opening reads their footers and keeps none open: there may be one for each episode.
+    """The files in the order given, and of their rows the first ``limit``. Opening reads their footers and keeps none open: there
+    may be one for each episode. ``beyond``: file -> how many of its rows are among those, where it has more.
 
     DataError names a file that is missing or cannot be read.
     """
 
-    def __init__(self, files: Sequence[Path]):
+    def __init__(self, files: Sequence[Path], limit: int | None = None):
         self.files = list(files)
         footers = [_footer(path) for path in self.files]
-        self.lengths = [length for length, _ in footers]
+        stored = np.array([length for length, _ in footers], dtype=np.int64)
+        left = stored if limit is None else np.clip(limit - (np.cumsum(stored) - stored), 0, stored)
+        self.lengths: list[int] = left.tolist()
+        self.beyond = {path: n for path, n, had in zip(self.files, self.lengths, stored.tolist(), strict=True) if n < had}
         self.num_rows = sum(self.lengths)
         self.names: set[str] = set.intersection(*(names for _, names in footers))
         self._used: list[np.ndarray] | None = None  # of each file the rows that are not left out; None: all
         self._row_groups = _RowGroups()
 
     @classmethod
-    def matching(cls, folder: Path, pattern: str, count: int | None = None) -> "ParquetTables":
+    def matching(cls, folder: Path, pattern: str, count: int | None = None, limit: int | None = None) -> "ParquetTables":
         """The files of a folder that match, in the order of their names; of these the first ``count``, if one is given."""
         files = sorted(folder.glob(pattern))[:count]
         if not files:
             raise DataError(f"the dataset at {folder} is not complete: it has no file {pattern}; fetch or make it again")
-        return cls(files)
+        return cls(files, limit)
 
     def numbers(self, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Numeric columns as [n, size] each, from scalars or lists. SizesDiffer where a row holds another number of them."""
@@ -59,12 +63,12 @@ class ParquetTables:
     def rows(self, *, leave_out: Sequence[str] = (), only: Sequence[str] | None = None) -> list[dict[str, Any]]:
         """The rows as dicts: of the columns ``only``, or of all but those whose names begin with ``leave_out``."""
         found = []
-        for path in self.files:
+        for path, length in zip(self.files, self.lengths, strict=True):
             with _opened(path) as file:
                 names = file.schema_arrow.names if only is None else list(only)
                 chosen = [name for name in names if not name.startswith(tuple(leave_out))]
                 try:
-                    found += _read(file, path, chosen).to_pylist()
+                    found += _read(file, path, chosen)[:length].to_pylist()
                 except UnicodeDecodeError as error:
                     raise _unreadable(path, error) from None
         return found
@@ -72,10 +76,12 @@ class ParquetTables:
     def batches(self, names: Sequence[str], size: int) -> Iterator[pa.RecordBatch]:
         """Blocks of at most ``size`` rows, in order, never the whole file in memory; only where none is left out."""
         assert self._used is None, "chosen rows are asked for with ``at``"
-        for path in self.files:
+        for path, left in zip(self.files, self.lengths, strict=True):
             with _opened(path) as file:
                 try:
-                    yield from file.iter_batches(batch_size=size, columns=list(names))
+                    for batch in file.iter_batches(batch_size=size, columns=list(names)):
+                        yield batch[:left]
+                        left -= len(batch[:left])
                 except (pa.ArrowException, OSError) as error:
                     raise _unreadable(path, error) from None
 
@@ -95,6 +101,11 @@ class ParquetTables:
                 column = self._row_groups.get(path, group, name)
                 yield column.take(pa.array(wanted - (int(bounds[group]) - groups[group]))).combine_chunks()
 
+    def file_of(self, row: int) -> Path:
+        """The file in which a row is, of those that are not left out."""
+        counts = self.lengths if self._used is None else [len(rows) for rows in self._used]
+        return self.files[int(np.searchsorted(np.cumsum(counts), row, side="right"))]
+
     def leave_out(self, episodes: Collection[int]) -> None:
         """From here on there are only the rows of other episodes, as the column ``episode_index`` says."""
         index = self.numbers({"episode_index": 1})["episode_index"][:, 0]
@@ -106,7 +117,7 @@ class ParquetTables:
         """Columns of a file, without what is left out."""
         path = self.files[number]
         with _opened(path) as file:
-            table = _read(file, path, names)
+            table = _read(file, path, names)[: self.lengths[number]]
         return table if self._used is None else table.take(pa.array(self._used[number]))
 
     def _matrix(self, column: pa.ChunkedArray, size: int, name: str, path: Path) -> np.ndarray:

@@ -6,17 +6,27 @@ from pathlib import Path, PurePosixPath
 
 from vla_train.errors import DataError
 
+LONGEST_PLAIN = 200  # bytes of a column or camera: room for what is put behind its name
+LONGEST_NAME, LONGEST_PATH = 255, 2000  # bytes: with longer ones a system does not even look whether there is such a file
+
 
 def stays_inside(relative: str) -> bool:
-    """Whether a path that a stranger's file names is relative and climbs nowhere; links are another matter."""
+    """Whether a path that a stranger's file names is relative and climbs nowhere, and can be that of a file; links are another
+    matter."""
     path = PurePosixPath(relative)
     climbs = path.is_absolute() or ".." in path.parts
-    return bool(path.parts) and not climbs and not any(sign in relative for sign in ("\\", "\0", ":"))
+    fits = _bytes(relative) <= LONGEST_PATH and all(_bytes(part) <= LONGEST_NAME for part in path.parts)
+    return bool(path.parts) and fits and not climbs and not any(sign in relative for sign in ("\\", "\0", ":"))
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 def is_plain(name: str) -> bool:
     """Whether the name of a column or a camera can be that of a file or a folder, and leads nowhere."""
-    return name.isprintable() and name not in ("", ".", "..") and not any(sign in name for sign in ("/", "\\"))
+    fits = name.isprintable() and _bytes(name) <= LONGEST_PLAIN
+    return fits and name not in ("", ".", "..") and not any(sign in name for sign in ("/", "\\"))
 
 
 def refuse_names_out(names: Iterable[str], folder: Path) -> None:
@@ -24,8 +34,8 @@ def refuse_names_out(names: Iterable[str], folder: Path) -> None:
     for name in names:
         if not is_plain(name):
             raise DataError(
-                f"the dataset at {folder} has a column or camera called {name!r}: a name must be printable, without '/' or "
-                "'\\', and not '.' or '..'; rename it there"
+                f"the dataset at {folder} has a column or camera called {name[:LONGEST_PLAIN]!r}: a name must be printable, "
+                f"without '/' or '\\', not '.' or '..', and no longer than {LONGEST_PLAIN} bytes; rename it there"
             )
 
 

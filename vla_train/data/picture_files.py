@@ -12,18 +12,16 @@ from vla_train.data.plain_table import camera
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
-LONGEST_NAME = 250  # of a file, in any file system
+SHOWN = 200  # letters of a path in a message
 
 
 def picture(folder: Path, relative: str, where: str) -> Path:
     """A picture that a file of the dataset names. DataError where it is missing, or would lie outside of the folder."""
     if not stays_inside(relative):
-        raise DataError(f"{where} names the picture {relative!r}, which is no path inside of {folder}; mend it")
+        raise DataError(f"{where} names the picture {relative[:SHOWN]!r}, which is no path inside of {folder}; mend it")
     path = folder / relative
-    if len(path.name) > LONGEST_NAME or not path.is_file():
-        raise DataError(
-            f"{where} names the picture {relative[:LONGEST_NAME]!r}, which is not there; fetch it, or take that row out"
-        )
+    if not path.is_file():
+        raise DataError(f"{where} names the picture {relative[:SHOWN]!r}, which is not there; fetch it, or take that row out")
     return path
 
 

@@ -64,6 +64,10 @@ class PlainTable:
         home = self.path if self.path.is_dir() else self.path.parent
         return files_fingerprint(home, self.files)
 
+    def source(self, row: int) -> str:
+        episode = int(np.searchsorted(self.starts, row, side="right")) - 1
+        return self.sources[episode] if self.sources else self.files[0].name
+
     def has_files(self, name: str) -> bool:
         return True
 

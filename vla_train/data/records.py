@@ -139,21 +139,21 @@ def require_finite(
     where: str | Path,
     first: int = 0,
     *,
-    rows: Sequence[Mapping[str, Any]] = (),
+    source: Callable[[int], str] | None = None,
     labels: Sequence[str] = (),
 ) -> None:
-    """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]. ``rows``: what was noted of each
-    episode, among it perhaps the ``source`` that it lies in; ``labels``: what each number is called."""
+    """Raise DataError, with episode and step, at the first NaN or infinity of a column [n, d]. ``source`` tells where a row
+    lies; ``labels``: what each number is called."""
     bad = ~np.isfinite(values)
     if bad.any():
         row, column = np.argwhere(bad.reshape(len(values), -1))[0]
         value = values.reshape(len(values), -1)[row, column]
         episode = int(np.searchsorted(starts, row, side="right")) - 1
-        source = f" ({rows[episode]['source']})" if rows and rows[episode].get("source") else ""
+        lies = f" ({source(int(row))})" if source else ""
         number = labels[column] if labels else f"{name}.{column}"
-        mend = f"repair that episode, or {leave_out_hint(episode)}" if rows else "repair that episode"
+        mend = f"repair that episode, or {leave_out_hint(episode)}" if source else "repair that episode"
         raise DataError(
-            f"{number} is {value} at {place(int(row), starts, first)} of {where}{source}: every number must be finite; {mend}"
+            f"{number} is {value} at {place(int(row), starts, first)} of {where}{lies}: every number must be finite; {mend}"
         )
 
 

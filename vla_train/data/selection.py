@@ -45,6 +45,9 @@ class Selection:
     def fingerprint(self) -> str:
         return self.whole.fingerprint()
 
+    def source(self, row: int) -> str:
+        return self.whole.source(int(self._rows[row]))
+
     def has_files(self, name: str) -> bool:
         return self.whole.has_files(name)
 

@@ -35,6 +35,10 @@ class Table(Protocol):
 
     def fingerprint(self) -> str: ...
 
+    def source(self, row: int) -> str:
+        """Where the numbers of a frame lie, for messages: a file, or a part of one."""
+        ...
+
     def has_files(self, name: str) -> bool:
         """Whether a camera that is declared is there."""
         ...

@@ -66,7 +66,7 @@ class TableReader:
         numbers = self._numbers([*self._state, *self._action, *signals, *[column for column, _ in filter(None, state)]])
         for name in {*self._state, *self._action, *signals}:
             called = choosing.labels(self._features, name)
-            require_finite(name, numbers[name], self.table.starts, self.folder, rows=self.table.episodes, labels=called)
+            require_finite(name, numbers[name], self.table.starts, self.folder, source=self.table.source, labels=called)
         text = self.table.text()
         used = np.unique(text)
         texts = list(self.table.texts)
@@ -229,7 +229,9 @@ class TableReader:
         values = np.concatenate([numbers[name].astype(np.float64) for name in columns], axis=1)
         with np.errstate(over="ignore"):
             together = values.astype(np.float32)
-        require_finite(" and ".join(columns), together, self.table.starts, self.folder)  # a float64 may be too large
+        require_finite(
+            " and ".join(columns), together, self.table.starts, self.folder, source=self.table.source
+        )  # a float64 may be too large
         return together
 
     def _actions(self, numbers: Mapping[str, np.ndarray], action: ActionSpec) -> np.ndarray:

@@ -4,7 +4,6 @@ Tensors: ``image`` or ``image.<camera>`` uint8 [n, y, x, c], ``state`` [n, s], `
 The JSON has ``language``: a text for each episode or for each frame.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
+from vla_train.data.json_rows import parsed
 from vla_train.data.lerobot_layout import Feature
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.plain_table import RATE, PlainTable, camera
@@ -135,7 +135,7 @@ def _lengths(indices: np.ndarray, file: Path) -> list[int]:
 
 def _language(file: Path, episodes: int, frames: int) -> list[str]:
     try:
-        content: Any = json.loads(file.read_text(encoding="utf-8"))
+        content: Any = parsed(file.read_text(encoding="utf-8"))
         texts = content["language"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{file} cannot be read ({error}); convert it again") from None

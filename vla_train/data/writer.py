@@ -18,11 +18,10 @@ from vla_train.data.episode_writer import EpisodeWriter
 from vla_train.data.lerobot_info import read_info, spec_of
 from vla_train.spec import Spec
 
-_RESERVED = {"episode_index", "tasks", "task", "length", "dataset_from_index", "dataset_to_index"}
-
 
 class LeRobotWriter:
-    """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is what was committed; by default nothing.
+    """``add_episode`` for each episode, then ``finish``. Without ``finish`` there is what was committed: every
+    episode, if nothing else is asked for.
 
     ``extra`` (JSON values) is noted beside the Spec in info.json: how the data came to be. ``video`` (h264, av1) encodes the
     cameras of kind colour. The other options are those of ``EpisodeWriter``: ``append``, ``commit_every``, sizes of files.
@@ -104,5 +103,5 @@ class LeRobotWriter:
             raise ValueError("an episode needs at least one step")
         if self.spec.tasks and task not in self.spec.tasks:
             raise ValueError(f"task {task!r} is none of the Spec's {list(self.spec.tasks)}")
-        if wrong := sorted(key for key in facts if key in _RESERVED or "/" in key):
+        if wrong := sorted(key for key in facts if key in (*layout.OF_EPISODES, "task") or "/" in key):
             raise ValueError(f"metadata may not be called {wrong}: these names have a meaning in meta/episodes")

@@ -84,14 +84,25 @@ class Contents:
         steps = np.arange(self.num_frames) - np.repeat(self.table.starts[:-1], self.lengths)
         return np.asarray(steps / self.table.rate)
 
-    def statistics(self) -> dict[str, Described]:
-        """Of every column, from all frames. DataError where a number is not finite."""
+    def finite_numbers(self) -> dict[str, np.ndarray]:
+        """The same. DataError where one is not finite, with its place."""
         numbers = self.numbers()
         for name, values in numbers.items():
             if not np.isfinite(values).all():
-                row = int(np.argwhere(~np.isfinite(values))[0, 0])
-                where = place(row, self.table.starts)
-                raise DataError(f"{name} is not finite at {where} of {self.table.path}: vla-data validate lists all such places")
+                where = self.where(int(np.argwhere(~np.isfinite(values))[0, 0]))
+                raise DataError(
+                    f"{name} is not finite at {where} of {self.table.path}: vla-data validate lists all such places; repair "
+                    "them, or convert the other episodes (episodes=)"
+                )
+        return numbers
+
+    def where(self, row: int) -> str:
+        """A frame in words: its step and episode, and where its numbers lie."""
+        return f"{place(row, self.table.starts)} ({self.table.source(row)})"
+
+    def statistics(self) -> dict[str, Described]:
+        """Of every column, from all frames. DataError where a number is not finite."""
+        numbers = self.finite_numbers()
         return describe_columns(numbers) if numbers else {}
 
     def require_whole(self) -> None:
@@ -165,8 +176,7 @@ def open_contents(path: Path, only: Sequence[int] | None = None) -> Contents:
 
 def facts_of(row: Mapping[str, Any]) -> dict[str, Any]:
     """What was noted of an episode as scalars, nested values as JSON text."""
-    reserved = ("episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index")
-    kept = {str(key).replace("/", "."): value for key, value in row.items() if key not in reserved}
+    kept = {str(key).replace("/", "."): value for key, value in row.items() if key not in layout.OF_EPISODES}
     return {key: value if isinstance(value, str | int | float | None) else json.dumps(value) for key, value in kept.items()}
 
 

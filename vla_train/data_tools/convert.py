@@ -73,6 +73,7 @@ def convert(source: Path, target: Path, wish: Wish = Wish()) -> None:
         raise DataError(f"{target} is not empty, and nothing is written over: name a new folder")
     contents = open_contents(source, wish.episodes)
     contents.table.check()
+    numbers = contents.finite_numbers()
     contents.require_whole()
     called = target_of(contents, wish.rename, wish.instruction)
     if contents.table.noted is None and not (wish.instruction or "").strip() and (silent := contents.silent()):
@@ -84,7 +85,7 @@ def convert(source: Path, target: Path, wish: Wish = Wish()) -> None:
         with only_writer(target.parent / f".{target.name}.lock", target):
             begun = _begun(partial, recipe)
             try:
-                _convert(contents, partial, wish, called, {"converted": recipe}, begun)
+                _convert(contents, numbers, partial, wish, called, {"converted": recipe}, begun)
                 if wish.verify:
                     compare(contents, open_contents(partial), called, wish.depth_range)
             except DataError:
@@ -134,10 +135,17 @@ def _begun(partial: Path, recipe: dict[str, Any]) -> int:
     return episodes
 
 
-def _convert(contents: Contents, folder: Path, wish: Wish, called: Target, extra: dict[str, Any], begun: int) -> None:
-    numbers = contents.numbers()
+def _convert(
+    contents: Contents,
+    numbers: Mapping[str, np.ndarray],
+    folder: Path,
+    wish: Wish,
+    called: Target,
+    extra: dict[str, Any],
+    begun: int,
+) -> None:
     features = _features(contents, wish, called, numbers)
-    numbers = called.numbers(numbers)
+    made = called.numbers(numbers)
     head = {
         "fps": layout.whole_or_fraction(contents.table.rate),
         "robot_type": _robot(contents),
@@ -148,27 +156,28 @@ def _convert(contents: Contents, folder: Path, wish: Wish, called: Target, extra
         features,
         head,
         append=True,
+        commit_every=0,
         codec=wish.images if wish.images in CODECS else "h264",
         videos=(copies := _copies(contents, folder, wish, called, begun)),
     )
     if any(features[called.names[name]]["dtype"] == "video" for name in contents.cameras if called.names[name] not in copies):
         _require_even_steps(contents)
     if "timestamp" in contents.table.features:
-        numbers |= contents.table.numbers(["timestamp"])
+        made |= contents.table.numbers(["timestamp"])
     text, since = contents.table.text(), 0
     size = sum(image.height * image.width * image.channels for image in contents.cameras.values())
     with progress("converting", contents.num_frames) as advance:
         pictures = contents.pictures(wish.depth_range, stopping.check)
-        for made, (episode, blocks) in enumerate(zip(contents.episodes, pictures, strict=True)):
+        for number, (episode, blocks) in enumerate(zip(contents.episodes, pictures, strict=True)):
             rows = contents.rows(episode)
             counted = _counted(map(called.block, blocks), advance, int(contents.lengths[episode]))
-            if made < begun:
+            if number < begun:
                 for _ in counted:
                     """They are there already; videos are read from the front."""
                 continue
             told = called.told([contents.table.texts[index] for index in text[rows]])
             facts = facts_of(contents.table.episodes[episode])
-            writer.add({name: values[rows] for name, values in numbers.items()}, counted, told, facts)
+            writer.add({name: values[rows] for name, values in made.items()}, counted, told, facts)
             since += len(told)
             if since >= COMMIT_FRAMES or since * size >= COMMIT_BYTES:
                 writer.commit()

@@ -14,16 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data import lerobot_v3, lerobot_v21
+from vla_train.data.lerobot import version_of
 from vla_train.data.lerobot_files import begin, settle
 from vla_train.data.lerobot_info import read_info, unfinished
 from vla_train.data.lerobot_meta import write_json, write_table
-from vla_train.data.lerobot_paths import file_at
-from vla_train.data.lerobot_v3 import PLACE
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data_tools.contents import joined
 from vla_train.errors import DataError
-
-V2_EPISODES = "meta/episodes.jsonl"
 
 
 @dataclass(frozen=True)
@@ -38,17 +36,19 @@ def counts(folder: Path) -> list[Problem]:
     """Episodes, lengths and totals, from the column episode_index of the data files alone. Files that are missing are named, and
     hide the rest; rows that neither info.json nor the rows of meta/ know cannot be mended."""
     info = read_info(folder)
-    whole = unfinished(info) or {}
+    version_of(folder, info)
     rows = _episode_rows(folder, info)
     if gone := _missing(folder, info, rows):
         return gone
-    tables = ParquetTables.matching(folder, layout.DATA_FILES, whole.get("data"))
-    index = tables.numbers({"episode_index": 1})["episode_index"][:, 0]
+    index = _data_files(folder, info, len(rows)).numbers({"episode_index": 1})["episode_index"][:, 0]
     found, lengths = np.unique(index, return_counts=True)
     if found.tolist() != list(range(len(found))) or (np.diff(index) < 0).any():
         raise DataError(
             f"{folder}: episode_index of the data files does not count up from 0, so nothing else can be counted by it"
         )
+    if unfinished(info) and _counted(info, np.cumsum(lengths)):  # else what counts is not known, and all of it may
+        count = info["total_episodes"]
+        found, lengths, rows, index = found[:count], lengths[:count], rows[:count], index[: info["total_frames"]]
     problems = []
     totals = {"total_episodes": len(found), "total_frames": len(index)}
     if wrong := {key: (info[key], value) for key, value in totals.items() if info[key] != value}:
@@ -73,16 +73,19 @@ def counts(folder: Path) -> list[Problem]:
     return problems
 
 
-def _missing(folder: Path, info: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
+def _counted(info: Mapping[str, Any], ends: np.ndarray) -> bool:
+    """Whether the data have so many frames in their first so many episodes, as info.json says. ``ends`` of each, int64 [e]."""
+    count = info["total_episodes"]
+    return bool(count <= len(ends) and ends[count - 1] == info["total_frames"])
+
+
+def _missing(folder: Path, info: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> list[Problem]:
     """Data files that meta/ names and that are not there, as far as it does name them."""
     of_file: dict[Path, list[int]] = {}
     for episode, row in enumerate(rows):
-        place = {"episode_chunk": episode // max(1, info.get("chunks_size") or 1), "episode_index": episode}
-        if info["codebase_version"] == layout.VERSION:
-            place = {key: row[f"data/{key}"] for key in ("chunk_index", "file_index") if type(row.get(f"data/{key}")) is int}
-            if len(place) < 2:
-                continue
-        of_file.setdefault(file_at(folder, dict(info), "data_path", **place), []).append(episode)
+        path = lerobot_v3.data_file(folder, info, row) if _is_v3(info) else lerobot_v21.data_file(folder, info, episode)
+        if path is not None:
+            of_file.setdefault(path, []).append(episode)
     return [
         Problem(f"{path} is missing, with episode{'s' * (len(lost) > 1)} {joined([*map(str, lost)])}: fetch it again")
         for path, lost in of_file.items()
@@ -90,13 +93,27 @@ def _missing(folder: Path, info: Mapping[str, Any], rows: Sequence[Mapping[str, 
     ]
 
 
+def _is_v3(info: Mapping[str, Any]) -> bool:
+    return bool(info["codebase_version"] == layout.VERSION)
+
+
 def _episode_rows(folder: Path, info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One an episode, in order."""
-    if info["codebase_version"] == layout.VERSION:
-        tables = ParquetTables.matching(folder, layout.EPISODE_FILES, (unfinished(info) or {}).get("episodes"))
-        return tables.rows(only=[name for name in ("episode_index", "length", *PLACE) if name in tables.names])
-    lines = (folder / V2_EPISODES).read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines if line.strip()]
+    if not _is_v3(info):
+        return lerobot_v21.episodes_of(folder)
+    tables = lerobot_v3.episode_files(folder, info, cut=False)
+    asked = [name for name in ("episode_index", "length", *lerobot_v3.PLACE) if name in tables.names]
+    return lerobot_v3.in_order(folder, tables.rows(only=asked))
+
+
+def _data_files(folder: Path, info: dict[str, Any], count: int) -> ParquetTables:
+    """Those of ``count`` episodes, which are there, and any that ``meta/`` does not know of."""
+    if _is_v3(info):
+        return lerobot_v3.data_files(folder, info, cut=False)
+    files = [lerobot_v21.data_file(folder, info, episode) for episode in range(count)]
+    while (more := lerobot_v21.data_file(folder, info, len(files))) != files[-1] and more.is_file():
+        files.append(more)
+    return ParquetTables(files)
 
 
 def _mend_info(folder: Path, totals: Mapping[str, int]) -> None:
@@ -108,21 +125,28 @@ def _mend_info(folder: Path, totals: Mapping[str, int]) -> None:
 
 
 def _mend_lengths(folder: Path, info: Mapping[str, Any], lengths: np.ndarray) -> None:
-    if info["codebase_version"] != layout.VERSION:
+    if not _is_v3(info):
         rows = _episode_rows(folder, info)
-        write_lines(folder / V2_EPISODES, [row | {"length": int(n)} for row, n in zip(rows, lengths, strict=True)])
+        write_lines(folder / lerobot_v21.EPISODES, [row | {"length": int(n)} for row, n in zip(rows, lengths, strict=True)])
         return
     ends = np.cumsum(lengths)
-    done = 0
-    for path in sorted(folder.glob(layout.EPISODE_FILES)):
-        table = pq.read_table(path)
-        part = slice(done, done + len(table))
-        columns = {"length": lengths[part], "dataset_from_index": (ends - lengths)[part], "dataset_to_index": ends[part]}
-        for name, values in columns.items():
-            if name in table.schema.names:
-                table = table.set_column(table.schema.get_field_index(name), name, pa.array(values.astype(np.int64)))
-        write_table(path, table)
+    columns = {"length": lengths, "dataset_from_index": ends - lengths, "dataset_to_index": ends}
+    mend_episodes(folder, info, {name: values.tolist() for name, values in columns.items()})
+
+
+def mend_episodes(folder: Path, info: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]) -> None:
+    """Give ``meta/episodes`` other values, one an episode, in those of these columns that it has. No file is written before all
+    could be read."""
+    done, mended = 0, {}
+    for path in lerobot_v3.episode_files(folder, info).files:
+        table = pq.read_table(path)[: len(next(iter(columns.values()))) - done]
+        for name in (name for name in columns if name in table.schema.names):
+            values = pa.array(columns[name][done : done + len(table)])
+            table = table.set_column(table.schema.get_field_index(name), name, values)
+        mended[path] = table
         done += len(table)
+    for path, table in mended.items():
+        write_table(path, table)
 
 
 def write_lines(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -3,27 +3,24 @@
 Only files of ``meta/`` are ever written, each at once and whole.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data import lerobot_v3, lerobot_v21
 from vla_train.data.episode_writer import described, together
-from vla_train.data.lerobot_info import read_info, unfinished
-from vla_train.data.lerobot_meta import write_json, write_table
-from vla_train.data.parquet_tables import ParquetTables
+from vla_train.data.json_rows import lines_of, parsed
+from vla_train.data.lerobot_info import read_info
+from vla_train.data.lerobot_meta import write_json
 from vla_train.data.statistics import Described, describe_columns
 from vla_train.data_tools.contents import Contents
-from vla_train.data_tools.meta_counts import Problem, write_lines
+from vla_train.data_tools.meta_counts import Problem, mend_episodes, write_lines
 from vla_train.errors import DataError
 
-V2_STATISTICS = "meta/episodes_stats.jsonl"
 TOLERANCE = 1e-3  # of a number's range, by which a statistic may differ: others compute in float32
 COMPARED = ("min", "max", "mean", "std")  # quantiles are averages of the episodes' in what LeRobot itself writes
 
@@ -38,7 +35,7 @@ def statistics(contents: Contents) -> list[Problem]:
     is_v3 = read_info(folder)["codebase_version"] == layout.VERSION
     found, path = [], folder / layout.STATS
     said = _read(path) if path.is_file() else None
-    if said is None and (is_v3 or not (folder / V2_STATISTICS).is_file()):
+    if said is None and (is_v3 or not (folder / lerobot_v21.STATISTICS).is_file()):
         of_pictures = _noted_v3(folder, list(contents.cameras)) if is_v3 else {}
         parts = {name: [each[name] for each in of_pictures.values() if name in each] for name in contents.cameras}
         whole = true | {name: together(each) for name, each in parts.items() if each}
@@ -63,47 +60,45 @@ def _of_episodes(contents: Contents, numbers: Mapping[str, np.ndarray], is_v3: b
             wrong.append(f"episode {episode}: {differ[0]}" + (f" and {len(differ) - 1} more" if len(differ) > 1 else ""))
     if not wrong:
         return []
-    where = "meta/episodes" if is_v3 else V2_STATISTICS
+    where = "meta/episodes" if is_v3 else lerobot_v21.STATISTICS
     text = f"statistics in {where} do not fit the data: {'; '.join(wrong[:3])}"
     text += f"; {len(wrong)} episodes in all" if len(wrong) > 3 else ""
     return [Problem(text, partial(_mend_v3 if is_v3 else _mend_v21, folder, true))]
 
 
 def _noted_v21(folder: Path) -> dict[int, Statistics]:
-    return {line["episode_index"]: _arrays(line["stats"]) for line in _lines_v21(folder)}
+    return {episode: _arrays(said, f"{lerobot_v21.STATISTICS} of {folder}") for episode, said in _lines_v21(folder).items()}
 
 
-def _lines_v21(folder: Path) -> list[dict[str, Any]]:
-    path = folder / V2_STATISTICS
-    lines = path.read_text(encoding="utf-8").split("\n") if path.is_file() else []
-    return [json.loads(line) for line in lines if line.strip()]
+def _lines_v21(folder: Path) -> dict[int, Any]:
+    """Episode -> its statistics as they stand there."""
+    path, found = folder / lerobot_v21.STATISTICS, {}
+    for line in lines_of(path) if path.exists() else []:
+        episode = line.get("episode_index")
+        if type(episode) is not int or not isinstance(line.get("stats"), dict):
+            raise DataError(f"{path} needs an episode_index and stats in every line, but one is {str(line)[:60]}; mend it")
+        found[episode] = line["stats"]
+    return found
 
 
 def _mend_v21(folder: Path, true: list[Statistics]) -> None:
-    noted = {line["episode_index"]: line["stats"] for line in _lines_v21(folder)}
+    noted = _lines_v21(folder)
     rows = [{"episode_index": e, "stats": {**noted.get(e, {}), **_lists(each)}} for e, each in enumerate(true)]
-    write_lines(folder / V2_STATISTICS, rows)
+    write_lines(folder / lerobot_v21.STATISTICS, rows)
 
 
 def _noted_v3(folder: Path, names: list[str]) -> dict[int, Statistics]:
-    files = ParquetTables.matching(folder, layout.EPISODE_FILES, (unfinished(read_info(folder)) or {}).get("episodes"))
     found = {}
-    for row in files.rows(leave_out=("data/", "videos/", "meta/")):
+    for row in lerobot_v3.episode_files(folder, read_info(folder)).rows(leave_out=("data/", "videos/", "meta/")):
         noted = {name: described(row, name) for name in names}
-        found[row["episode_index"]] = {name: each for name, each in noted.items() if each}
+        found[row["episode_index"]] = _arrays({name: each for name, each in noted.items() if each}, f"meta/episodes of {folder}")
     return found
 
 
 def _mend_v3(folder: Path, true: list[Statistics]) -> None:
-    waiting: Iterator[Statistics] = iter(true)
-    for path in sorted(folder.glob(layout.EPISODE_FILES)):
-        table = pq.read_table(path)
-        rows = [each for _, each in zip(range(len(table)), waiting, strict=False)]
-        for place, field in enumerate(table.schema):
-            name, _, key = field.name.removeprefix("stats/").rpartition("/")
-            if field.name.startswith("stats/") and rows and key in rows[0].get(name, {}):
-                table = table.set_column(place, field, pa.array([row[name][key].tolist() for row in rows], field.type))
-        write_table(path, table)
+    places = [(name, key) for name, each in true[0].items() for key in each]
+    columns = {f"stats/{name}/{key}": [each[name][key].tolist() for each in true] for name, key in places}
+    mend_episodes(folder, read_info(folder), columns)
 
 
 def _differing(said: Mapping[str, Described], true: Mapping[str, Described]) -> list[str]:
@@ -131,13 +126,19 @@ def _differing(said: Mapping[str, Described], true: Mapping[str, Described]) -> 
 
 def _read(path: Path) -> Statistics:
     try:
-        return _arrays(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read ({error})") from None
+        content = parsed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read ({error}); take it away, and --fix makes it anew") from None
+    return _arrays(content, str(path))
 
 
-def _arrays(content: Mapping[str, Mapping[str, Any]]) -> Statistics:
-    return {name: {key: np.array(value, np.float64) for key, value in each.items()} for name, each in content.items()}
+def _arrays(content: Any, where: str) -> Statistics:
+    try:
+        return {name: {key: np.array(value, np.float64) for key, value in each.items()} for name, each in content.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the statistics in {where} are something else than numbers ({error}); mend or fetch them again"
+        ) from None
 
 
 def _lists(found: Mapping[str, Described]) -> dict[str, Any]:

@@ -58,13 +58,13 @@ def replay(path: Path, episodes: Sequence[int] | None = None) -> int:
     parts: dict[str, list[int]] = {}
     for episode in chosen:
         parts.setdefault(json.dumps(recipes[episode], sort_keys=True), []).append(episode)
-    columns, noises = reader.columns(), set()
+    columns, disturbed = reader.columns(), set()
     found: list[Replayed] = []
     with progress("replaying", len(chosen)) as advance:
         for part in parts.values():
             recipe = recipes[part[0]]
             maker, behaviour = world_of(recipe, path), _behaviour(recipe, path)
-            noises |= {behaviour.noise} if behaviour.noise and not behaviour.mixed else set()
+            disturbed |= {behaviour.disturbances}
             with closing(maker(min(ROWS, len(part)))) as world:
                 if world.io_spec.mismatches(reader.metadata.spec) and reader.metadata.spec.action != world.io_spec.action:
                     raise DataError(f"{path} has other actions than its environment takes: {reader.metadata.spec.action}")
@@ -72,7 +72,7 @@ def replay(path: Path, episodes: Sequence[int] | None = None) -> int:
                     together = part[first : first + world.num_envs]
                     found += _play(world, behaviour, columns, together, rows)
                     advance(len(together))
-    return _tell(path, found, sorted(noises))
+    return _tell(path, found, sorted(disturbed - {""}))
 
 
 def _playable(path: Path, rows: Sequence[Mapping[str, Any]], chosen: Sequence[int]) -> list[int]:
@@ -124,7 +124,9 @@ def _play(
         at = starts + np.minimum(step, lengths - 1)
         apart = np.abs(seen["state"] - columns.state[at]).max(axis=1, initial=0.0) * running
         where, worst = np.where(apart > worst, step, where), np.maximum(apart, worst)
-        executed = behaviour.execute(columns.action[at], seeds, np.full(len(seeds), step), world.io_spec.action)
+        executed = columns.action[at]
+        if not behaviour.mixed:  # else what was executed is what is recorded
+            executed = behaviour.execute(executed, seeds, np.full(len(seeds), step), world.io_spec.action)
         seen, *_ = world.step(executed)
         success = np.where(step == lengths - 1, world.success, success)
     return [
@@ -139,7 +141,7 @@ def _play(
     ]
 
 
-def _tell(path: Path, found: Sequence[Replayed], noises: Sequence[float]) -> int:
+def _tell(path: Path, found: Sequence[Replayed], disturbed: Sequence[str]) -> int:
     other = [one for one in found if one.recorded and one.success != (one.recorded == "success")]
     astray = [one for one in found if one.apart[0] > ALIKE]
     odd = [one for one in found if one in other or one in astray]
@@ -156,7 +158,7 @@ def _tell(path: Path, found: Sequence[Replayed], noises: Sequence[float]) -> int
             for one in odd[:SHOWN]
         ]
         table(("episode", "seed", "recorded", "replayed", "state apart by", "at step"), lines, left=4)
-    noise = f" (with the noise {', '.join(f'{noise:g}' for noise in noises)} of when they were made)" if noises else ""
+    noise = f" (with the {', or '.join(disturbed)} of when they were made)" if disturbed else ""
     succeeded, recorded = (sum(flags) for flags in zip(*((one.success, one.recorded == "success") for one in found), strict=True))
     say(f"{path}: {succeeded:,} of {len(found):,} replayed episodes succeed, {recorded:,} did when they were recorded{noise}")
     say(f"states: equal in {len(found) - len(astray):,}, apart by more than {ALIKE:g} in {len(astray):,}")

@@ -1,11 +1,13 @@
 """``vla-data validate``: is this dataset what it says it is? What is wrong is listed; what meta/ could say rightly is mended."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from vla_train.data import lerobot_layout as layout
+from vla_train.data.episode_writer import WriterLock
 from vla_train.data.lerobot_paths import FOLDERS
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.records import place
@@ -15,7 +17,7 @@ from vla_train.data_tools.meta_counts import Problem
 from vla_train.data_tools.odd import oddities
 from vla_train.data_tools.pictures import unreadable
 from vla_train.data_tools.printing import say
-from vla_train.errors import DataError
+from vla_train.errors import DataError, UsageError
 
 GAP = 1.5  # steps between two frames from which on at least one is missing
 
@@ -24,19 +26,27 @@ def validate(path: Path, *, fix: bool = False, pictures: bool = True) -> int:
     """Print what is wrong and what is odd. Returns 3 if something is wrong that was not mended.
 
     ``fix`` recomputes counts, lengths and statistics in meta/ from the data. Recordings (data/, videos/) are never written.
-    ``pictures=False`` decodes none.
+    ``pictures=False`` decodes none. UsageError where meta/ is to be mended and cannot be written, or somebody else writes.
     """
     is_lerobot = (path / layout.INFO).is_file()
+    with ExitStack() as held:
+        if fix and is_lerobot:
+            with _writing(path):
+                held.enter_context(closing(WriterLock(path)))  # what another adds must not be counted away
+        return _validate(path, is_lerobot, fix, pictures)
+
+
+def _validate(path: Path, is_lerobot: bool, fix: bool, pictures: bool) -> int:
     left: list[Problem] = []
     try:
         if is_lerobot:
-            refuse_links_out(path, ("meta", *FOLDERS))  # before anything is mended through one
-            left = _settled(_told(lambda: meta_counts.counts(path)), fix)
+            refuse_links_out(path, ("meta", *FOLDERS))
+            left = _settled(path, _told(lambda: meta_counts.counts(path)), fix)
         contents = open_contents(path)
     except DataError as error:
         return _end(path, left or [Problem(str(error))], "the other checks wait until this is mended")
     left += _numbers(contents) + _rows(contents) + _told(lambda: _words(contents))
-    left += _settled(_told(lambda: meta_statistics.statistics(contents)), fix) if is_lerobot else []
+    left += _settled(path, _told(lambda: meta_statistics.statistics(contents)), fix) if is_lerobot else []
     left += [Problem(text) for text in unreadable(contents)] if pictures else []
     left = list({problem.text: problem for problem in left}.values())  # of one damage several checks may tell
     for line in _odd(contents):
@@ -57,23 +67,31 @@ def _end(path: Path, problems: list[Problem], told: str) -> int:
     return DataError.exit_code if problems else 0
 
 
-def _settled(problems: list[Problem], fix: bool) -> list[Problem]:
+def _settled(path: Path, problems: list[Problem], fix: bool) -> list[Problem]:
     """Those that remain; with ``fix`` the others are mended."""
     for problem in problems:
         if fix and problem.mend:
-            problem.mend()
+            with _writing(path):
+                problem.mend()
             say(f"mended: {problem.text}")
     return [problem for problem in problems if not (fix and problem.mend)]
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise UsageError(f"meta/ of {path} cannot be mended ({why}): see to its rights, or free some space") from None
 
 
 def _told(check: Callable[[], list[Problem]]) -> list[Problem]:
     """What a check finds; where it cannot be made, why."""
     try:
         return check()
-    except (DataError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return [
-            Problem(str(error) if isinstance(error, DataError) else f"meta/ cannot be read ({type(error).__name__}: {error})")
-        ]
+    except DataError as error:
+        return [Problem(str(error))]
 
 
 def _numbers(contents: Contents) -> list[Problem]:
@@ -88,7 +106,7 @@ def _numbers(contents: Contents) -> list[Problem]:
         bad = np.unique(np.argwhere(~np.isfinite(values))[:, 0])
         if len(bad):
             episodes = np.unique(np.searchsorted(contents.table.starts, bad, side="right") - 1)
-            first = place(int(bad[0]), contents.table.starts)
+            first = contents.where(int(bad[0]))
             found.append(
                 Problem(f"{name} is not finite in {len(bad)} frames, first at {first}; episodes {joined([*map(str, episodes)])}")
             )

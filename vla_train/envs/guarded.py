@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from vla_train.envs.contract import Environment
+from vla_train.envs.effort import Effort
 from vla_train.envs.wrapper import Wrapper
 from vla_train.errors import UsageError
 from vla_train.types import RawObservation
@@ -63,12 +64,13 @@ def _bounds(what: str, bounds: Bounds, size: int, names: Sequence[str]) -> tuple
 
 class Guarded(Wrapper):
     """``info["limited"]`` bool [n] tells of actions that were cut, ``info["aborted"]`` of episodes that this step ended, which
-    terminate without success."""
+    terminate without success; ``info["reward_terms"]`` of what the reward is the sum of."""
 
     def __init__(self, inner: Environment, limits: Limits) -> None:
         super().__init__(inner)
         self._limits = limits
         self._action, self._state = limits.action(inner), limits.state(inner)
+        self._effort = Effort(inner.io_spec.action) if limits.effort else None
         self._over = np.ones(self.num_envs, bool)  # rows whose episode has ended
         self._aborted = np.zeros(self.num_envs, bool)
 
@@ -86,14 +88,15 @@ class Guarded(Wrapper):
         low, high = self._state
         state = observation["state"]
         aborted = live & ((state < low) | (state > high)).any(axis=1)
-        taken = live * (self._limits.penalty * aborted + self._limits.effort * self._effort(executed))
+        taken = {"safety": self._limits.penalty * aborted}
+        if self._effort is not None:
+            taken["effort"] = live * self._limits.effort * self._effort(executed)
         self._aborted |= aborted
         terminated, truncated = (terminated & live) | aborted, truncated & live & ~aborted
         self._over |= terminated | truncated
-        told: dict[str, Any] = {"aborted": aborted, "limited": limited & live}
-        if terms := info.get("reward_terms"):
-            told["reward_terms"] = {**terms, "safety": -taken}
-        return observation, reward * live - taken, terminated, truncated, info | told
+        terms = info.get("reward_terms", {"environment": reward * live}) | {name: -value for name, value in taken.items()}
+        told = {"aborted": aborted, "limited": limited & live, "reward_terms": terms}
+        return observation, reward * live - sum(taken.values()), terminated, truncated, info | told
 
     def _limit(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Actions as they are executed, and which rows wanted more than that; the world's own bounds count for none."""
@@ -104,15 +107,6 @@ class Guarded(Wrapper):
         wanted = np.clip(actions, spec.low or -np.inf, spec.high or np.inf)
         executed = np.clip(wanted, low, high).astype(np.asarray(actions).dtype)
         return executed, (executed != wanted).any(axis=1)
-
-    def _effort(self, actions: np.ndarray) -> np.ndarray:
-        """Mean square of the action, [n], in units in which the world's bounds are -1 and 1."""
-        if not self._limits.effort:
-            return np.zeros(self.num_envs)
-        low, high = np.array(self.io_spec.action.low), np.array(self.io_spec.action.high)
-        effort: np.ndarray = ((2 * actions - low - high) / (high - low)) ** 2
-        mean: np.ndarray = effort.mean(axis=1)
-        return mean
 
     @property
     def success(self) -> np.ndarray:

@@ -197,4 +197,6 @@ def _result(condition: str, stage: str, episode: Episode) -> EpisodeResult:
         reward=episode.reward,
         first_touched=episode.first_touched,
         named=goal.named,
+        aborted=episode.aborted,
+        limited=episode.limited,
     )

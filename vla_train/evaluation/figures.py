@@ -80,6 +80,10 @@ def _of_condition(results: Sequence[EpisodeResult]) -> dict[str, float]:
     if whole:
         found["length"] = sum(result.length for result in whole) / len(whole)
         found["reward"] = sum(result.reward for result in whole) / len(whole)
+    guarded = [result for result in results if result.aborted is not None]
+    if guarded:
+        found["aborted"] = float(sum(bool(result.aborted) for result in guarded))
+        found["limited"] = float(sum(result.limited or 0 for result in guarded))
     return found
 
 

@@ -31,6 +31,8 @@ NUMBERS = {
     "reward": ("mean return", "{:.2f}"),
     "length": ("mean length", "{:.1f} steps"),
     "crashes": ("crashes", "{:.0f}"),
+    "aborted": ("episodes aborted by safety", "{:.0f}"),
+    "limited": ("steps whose action was cut", "{:.0f}"),
     "latency_ms_p50": ("planning, all rows", "{:.2f} ms"),
     "single_latency_ms_p50": ("planning, one row", "{:.2f} ms"),
     "held_out/loss": ("held-out loss", "{:.4f}"),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_train.models.attention import SelfAttentionBlock
-from vla_train.models.glimpse import Glimpse
+from vla_train.models.glimpse import Glimpse, GridPositions
 from vla_train.models.language import LanguageEncoder, Reading, crop
 from vla_train.models.vision import FilmConvStem, grid_of
 from vla_train.spec import ImageSpec, Spec
@@ -64,6 +64,10 @@ class FilmReader(nn.Module):
             {name: FilmConvStem(image, width, width, blocks=blocks) for name, image in image_specs.items()}
         )
         grids = {name: grid_of(stem) for name, stem in self.stems.items()}
+        # What lies ahead of a walker in a grid world is a matter of place; in pictures places only slow learning down.
+        self.places = nn.ModuleDict(
+            {name: GridPositions(grid, width) for name, grid in grids.items() if image_specs[name].kind == "symbols"}
+        )
         self.begin = nn.Linear(width + spec.state_size, known)
         self.layers = nn.ModuleList(Layer(known, width, grids, queries, words) for _ in range(layers if grids else 1))
         self.dropout = nn.Dropout(dropout)
@@ -81,6 +85,7 @@ class FilmReader(nn.Module):
             name: stem(observation.images[name].flatten(0, 1), asked).flatten(2).transpose(1, 2)
             for name, stem in self.stems.items()
         }
+        cells |= {name: cells[name] + places() for name, places in self.places.items()}
         known = [functional.relu(self.begin(torch.cat((asked, observation.state.flatten(0, 1)), -1)))]
         for layer in self.layers:
             known.append(layer(known[-1], cells, said, spoken))

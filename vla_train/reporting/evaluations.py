@@ -54,6 +54,19 @@ def evaluations(run: Run) -> list[Evaluation]:
     return found
 
 
+def safety(run: Run) -> str:
+    """What ``<run>/report.json`` counts in an environment with limits, in words; "" where it counts nothing."""
+    with contextlib.suppress(DataError):
+        counted = _mapping(read_json(run.folder / REPORT), "safety")
+        counts = {name: f"{value:,.0f}" for name, value in counted.items() if _is_number(value)}
+        if {"steps", "episodes", "aborted", "limited"} <= counts.keys():
+            return (
+                f"safety: {counts['aborted']} of {counts['episodes']} episodes were aborted, and the action was cut in "
+                f"{counts['limited']} of {counts['steps']} steps"
+            )
+    return ""
+
+
 def diagnostics(run: Run) -> list[Finding] | None:
     """The findings in ``<run>/report.json``, warnings first; None where no diagnostics were made (or they are damaged)."""
     with contextlib.suppress(DataError):

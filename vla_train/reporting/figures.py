@@ -35,6 +35,8 @@ HELD_OUT: Names = {
 FURTHER: Names = {
     "episodes": ("episodes", "{:,.0f}".format),
     "crashes": ("crashes", "{:,.0f}".format),
+    "aborted": ("episodes aborted by safety", "{:,.0f}".format),
+    "limited": ("steps whose action was cut", "{:,.0f}".format),
     "length": ("mean length, steps", "{:.1f}".format),
     "reward": ("mean return", "{:.2f}".format),
     "latency_ms_p50": ("planning for all rows, median ms", "{:.2f}".format),

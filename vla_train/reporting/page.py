@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vla_train.reporting import tables
 from vla_train.reporting.curves import CROWD
-from vla_train.reporting.evaluations import Finding, diagnostics, embedded, evaluations, last_video, link
+from vla_train.reporting.evaluations import Finding, diagnostics, embedded, evaluations, last_video, link, safety
 from vla_train.reporting.panels import ALWAYS
 from vla_train.reporting.runs import Run, printable
 from vla_train.reporting.settings import Group
@@ -57,6 +57,7 @@ def _notes(page: Page) -> str:
     logged = set().union(*(run.metrics for run in page.runs))  # what no run has is told in its panel
     for run in page.runs:
         told = [*run.notes] + ([run.outcome] if len(run.outcome) > tables.OUTCOME_LETTERS else [])
+        told += filter(None, [safety(run)])
         lacking = [panel for panel in ALWAYS if panel.metric not in run.metrics and panel.metric in logged]
         told += [f"no {panel.title}: {run.why_not(panel.metric)}" for panel in lacking]
         notes += [escape(f"{run.name}: {note}") for note in told]

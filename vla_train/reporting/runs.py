@@ -19,6 +19,10 @@ SHOWN_NAME = 80  # letters
 Row = dict[str, float]
 
 
+class NothingLogged(DataError):  # noqa: N818 - how a run stands, and an error only where that run was asked for
+    """A run that has just begun, or ended before its first row of metrics."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One run. Build it with ``read``."""
@@ -99,13 +103,21 @@ def find(paths: Sequence[Path]) -> tuple[list[Path], list[VlaTrainError]]:
     return list(found.values()), errors
 
 
+def asked_for(folder: Path, paths: Sequence[Path]) -> bool:
+    """Whether a path names this run, or something in it, and not a folder of runs around it."""
+    return any(path.resolve().is_relative_to(folder.resolve()) for path in paths)
+
+
 def read(folder: Path) -> Run:
-    """Read a run. Raises ``DataError`` if it has no metrics yet, or is damaged."""
+    """Read a run. Raises ``DataError`` if it is damaged, ``NothingLogged`` if it has no metrics."""
     record = _record(folder / RUN_JSON)
     rows = sorted(_rows(folder / METRICS), key=lambda row: row["step"])
-    if not rows:
-        raise DataError(f"{folder}: nothing was logged yet (every.log says how often); wait for the first row of {METRICS}")
-    return Run(folder, rows, record, _notes(rows, record))
+    run = Run(folder, rows, record, _notes(rows, record))
+    if rows:
+        return run
+    if record.get("outcome", "running") == "running":
+        raise NothingLogged(f"{folder}: nothing was logged yet (every.log says how often); wait for the first row of {METRICS}")
+    raise NothingLogged(f"{folder}: nothing was logged before it ended ({run.outcome}); name one that logged something")
 
 
 def read_json(path: Path) -> dict[str, Any]:

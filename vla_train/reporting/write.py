@@ -12,11 +12,13 @@ from vla_train.reporting import tables
 from vla_train.reporting.curves import AXES, draw
 from vla_train.reporting.page import Page, html
 from vla_train.reporting.panels import panels
-from vla_train.reporting.runs import Run, find, read
+from vla_train.reporting.runs import NothingLogged, Run, asked_for, find, read
 from vla_train.reporting.settings import groups
 from vla_train.reporting.tables import Table
 
 PAGE, PICTURE = "index.html", "curves.png"
+UNLIMITED = 100_000  # letters in a line, where no terminal shows it
+MOST_FOLDED = 12  # columns whose cells are folded to fit a terminal
 
 
 def report(paths: Sequence[Path], output: Path | None = None, axis: str = "updates") -> int:
@@ -24,7 +26,7 @@ def report(paths: Sequence[Path], output: Path | None = None, axis: str = "updat
 
     Without ``output`` one run's report goes to ``<run>/report``, that of several to ``outputs/reports/<n>``; nothing is
     overwritten. A path that cannot be read is told and left out. Returns 0, or the exit code of the first such error; raises
-    that error if no run is left.
+    that error if no run is left. Runs without metrics that are only neighbours, in a folder of runs, are a note.
     """
     if axis not in AXES:
         raise UsageError(f"x={axis}: choose one of {', '.join(AXES)}")
@@ -32,21 +34,28 @@ def report(paths: Sequence[Path], output: Path | None = None, axis: str = "updat
         raise UsageError("name at least one run folder, as in: vla-report outputs/RUN")
     folders, errors = find(paths)
     runs: list[Run] = []
+    silent: list[NothingLogged] = []
     for folder in folders:
         try:
             runs.append(read(folder))
+        except NothingLogged as error:
+            (errors if asked_for(folder, paths) else silent).append(error)
         except VlaTrainError as error:
             errors.append(error)
     if not runs:
+        errors += silent
         _tell(errors[1:])
         raise errors[0]
     _tell(errors)
+    notes = [f"left out, {error}" for error in silent]
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
     grouped = groups(runs)
     folder = _output(runs, output)
     shown = panels(runs)
     made = f"vla-report {_version()}, {datetime.now():%Y-%m-%d %H:%M}"
     light, dark = (draw(grouped, shown, axis, dark=dark) for dark in (False, True))
-    page = html(Page(grouped, light, dark, made, [str(error) for error in errors], folder))
+    page = html(Page(grouped, light, dark, made, [*map(str, errors), *notes], folder))
     _write(folder, {PICTURE: light, PAGE: page.encode()})
     _print("final metrics", tables.standing(grouped))
     if len(runs) > 1:
@@ -103,13 +112,17 @@ def _print(title: str, table: Table) -> None:
 
     if not table.rows:
         return
-    print(title)
     drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in table.header:
-        drawn.add_column(Text(name))
+        drawn.add_column(Text(name), overflow="fold")  # whole names: they are there to be copied
     for row in table.rows:
         drawn.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(drawn)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else UNLIMITED)
+    if len(table.header) > MOST_FOLDED and console.measure(drawn).minimum > console.width:
+        print(f"{title}: {len(table.rows)} rows of {len(table.header)} columns, too wide for this terminal; see the page")
+        return
+    print(title)
+    console.print(drawn)
 
 
 def _version() -> str:

@@ -48,8 +48,8 @@ class LanguageScore:
     def __init__(self, environment: Environment, judge: Judge) -> None:
         if not isinstance(environment, Told):
             raise UsageError(
-                "reward.language needs an environment that tells in words what its robot does, and this one does not: choose "
-                "reward=environment, or environment=tabletop"
+                "reward.language needs an environment that tells in words what its robot does, as environment=tabletop does and "
+                "this one does not: choose reward=sparse, which counts reaching the goal, or reward=environment"
             )
         self._environment, self._tells = environment, environment
         self._scorer = judge.make()

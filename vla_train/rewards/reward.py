@@ -8,7 +8,7 @@ import numpy as np
 from vla_train.envs.contract import Environment, Goal
 from vla_train.envs.wrapper import Wrapper
 from vla_train.rewards.language import Judge, LanguageScore
-from vla_train.rewards.terms import Change, Completion, Effort, Term, progress
+from vla_train.rewards.terms import Change, Completion, Penalty, Term, progress
 from vla_train.types import RawObservation
 
 
@@ -42,7 +42,7 @@ class Reward:
         if name == "progress":
             return progress(environment, self._discount)
         if name == "action":
-            return Effort(environment.io_spec.action)
+            return Penalty(environment.io_spec.action)
         score = LanguageScore(environment, self._judge)
         return Change(score, environment.num_envs, discount=self._discount, ends_at_zero=False)
 

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from vla_train.envs.contract import Environment, Measured
+from vla_train.envs.effort import Effort
 from vla_train.errors import UsageError
 from vla_train.spec import ActionSpec
 
@@ -69,27 +70,23 @@ def progress(environment: Environment, discount: float) -> Change:
     """Minus the change of what remains to the goal."""
     if not isinstance(environment, Measured):
         raise UsageError(
-            "reward.progress needs an environment that tells how far the goal is, and this one does not: set it to 0"
+            "reward.progress needs an environment that tells how far the goal is, as environment=tabletop does and this one does "
+            "not: choose reward=sparse, which counts reaching it, or reward=environment, what the world gives of itself"
         )
     measured = environment
     return Change(lambda: -measured.remaining(), environment.num_envs, discount=discount, ends_at_zero=True)
 
 
-class Effort:
-    """Minus the mean square of the action as it is executed, in units in which its largest magnitude is 1."""
+class Penalty:
+    """Minus the effort of the action."""
 
     def __init__(self, action: ActionSpec) -> None:
         if action.kind == "discrete":
             raise UsageError("reward.action is a penalty on the magnitude of actions, and numbered ones have none: set it to 0")
-        low, high = np.array(action.low or [-np.inf] * action.size), np.array(action.high or [np.inf] * action.size)
-        largest = np.maximum(np.abs(low), np.abs(high))
-        self._low, self._high = low, high
-        self._scale = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
+        self._effort = Effort(action)
 
     def begin(self, rows: np.ndarray) -> None:
         """It forgets at once."""
 
     def __call__(self, actions: np.ndarray, terminated: np.ndarray) -> np.ndarray:
-        share = np.clip(actions, self._low, self._high) / self._scale
-        penalty: np.ndarray = -np.square(share, dtype=np.float64).mean(axis=1)
-        return penalty
+        return -self._effort(actions)

@@ -23,6 +23,8 @@ class Episode:
     reward: float = 0.0  # sum over the steps
     first_touched: str = ""
     error: str = ""  # the message of a crash
+    aborted: bool | None = None  # by its limits, in a guarded environment (None: it is none)
+    limited: int | None = None  # steps there whose action was cut
     frames: list[np.ndarray] = field(default_factory=list)  # uint8 [y, x, 3], one more than steps; [] unless recorded
 
     @property

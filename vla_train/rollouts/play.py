@@ -107,11 +107,14 @@ class _Player:
         while self.running:
             stopping.check()
             actions = self._actions(observation)
-            observation, reward, terminated, truncated, _ = self.environment.step(actions)
+            observation, reward, terminated, truncated, info = self.environment.step(actions)
             ended = terminated | truncated
             for row, episode in self.running.items():
                 episode.length += 1
                 episode.reward += float(reward[row])
+                if "aborted" in info:
+                    episode.aborted = bool(info["aborted"][row])
+                    episode.limited = (episode.limited or 0) + int(info["limited"][row])
             self._keep_frames(observation)
             if any(ended[row] for row in self.running):
                 self._finish([row for row in self.running if ended[row]])

@@ -87,6 +87,10 @@ class Player:
         """In a guarded environment: steps and episodes so far, episodes that it aborted, actions that it limited."""
         return dict(self._tally.totals)
 
+    def count_into(self, totals: dict[str, int]) -> None:
+        """Go on with these counts, those of stages before; they are changed in place."""
+        self._tally.totals = totals
+
     def figures(self) -> dict[str, float]:
         """Of the episodes that ended since this was last asked: mean return and length, share of successes, how many."""
         return self._tally.take()

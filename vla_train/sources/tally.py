@@ -81,4 +81,5 @@ class Tally:
             raise ValueError("the tally of episodes is not one of so many rows")
         self.length, self._return, self._terms = state["length"], state["return"], dict(terms)
         self._sums, self.crashes = dict(state["sums"]), state["crashes"]
-        self.totals = dict(state.get("totals", {}))
+        self.totals.clear()  # and not another dict: several tallies may count into one
+        self.totals.update(state.get("totals", {}))
