@@ -16,7 +16,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "scripts" / "results"
-PROGRAMS = {"vla-train": "vla_train.cli.train", "vla-eval": "vla_train.cli.eval"}  # as modules: of this checkout
+PROGRAMS = {"vla-train": "vla_train.cli.train", "vla-eval": "vla_train.cli.eval", "vla-collect": "vla_train.cli.collect"}
+# as modules: of this checkout
 
 
 def command(*words: str) -> str:
