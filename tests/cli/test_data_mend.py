@@ -49,6 +49,14 @@ def test_lines_may_stand_in_any_order(data, tmp_path):
     open_reader(source, CHOICE).columns()
 
 
+def test_a_length_that_is_no_number_is_mended(data, tmp_path):
+    source = write_v21(tmp_path / "source")
+    path = source / "meta/episodes.jsonl"
+    path.write_text("".join(f"{json.dumps(row | {'length': []})}\n" for row in lines(path)))
+    assert "episode 0: [], but 5" in data("validate", source, "--fix", "pictures=false")
+    assert [row["length"] for row in lines(path)] == [*LENGTHS]
+
+
 def test_rows_in_another_order_are_not_mended(data, tmp_path):
     """Of version 3.0 nobody reads such rows, so lengths must not be written to them."""
     source = write_v30(tmp_path / "source")

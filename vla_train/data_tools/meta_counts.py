@@ -58,10 +58,8 @@ def counts(folder: Path) -> list[Problem]:
         problems.append(
             Problem(f"meta/ describes {len(rows)} episodes, but the data files hold {len(found)}: fetch the missing part")
         )
-    pairs = list(zip(rows, lengths, strict=False))
-    differ = [
-        (episode, row.get("length"), int(length)) for episode, (row, length) in enumerate(pairs) if row.get("length") != length
-    ]
+    pairs = list(zip(rows, lengths.tolist(), strict=False))
+    differ = [(episode, row.get("length"), length) for episode, (row, length) in enumerate(pairs) if row.get("length") != length]
     if differ:
         told = "; ".join(f"episode {episode}: {said}, but {true}" for episode, said, true in differ[:5])
         more = f" and {len(differ) - 5} more" if len(differ) > 5 else ""
