@@ -95,6 +95,14 @@ def test_a_metric_that_the_run_will_not_measure_is_told_at_the_start():
         choice("evaluation.best=success", environment=False)
 
 
+@pytest.mark.parametrize("best", ["chance/success", "random/reward", "foreign/success", "empty/success", "paraphrase/gap"])
+def test_a_policy_that_does_nothing_is_never_the_best(best):
+    played = "evaluation.conditions=[plain,swapped,foreign,empty,garbage,paraphrase,random,chance]"
+    assert choice(played, "evaluation.best=swapped/success_low", environment=True).mode == "max"
+    with pytest.raises(UsageError, match=f"evaluation.best={best}: .*by which one policy is better"):
+        choice(played, f"evaluation.best={best}", environment=True)
+
+
 def test_a_split_that_was_trained_on_is_no_unseen_one():
     trained = {"environment": {"split": "pairs"}, "choices": {"environment": "toy"}}
     splits, reasons = _splits(["templates", "pairs"], trained, [lambda num_envs, split: Corridor(num_envs)])

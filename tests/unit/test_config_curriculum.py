@@ -87,5 +87,5 @@ def test_what_mastery_is_judged_by_must_be_measured():
 def test_best_may_be_that_of_a_stage_which_is_measured_from_the_beginning():
     words = ["evaluation.best=walk/held_out/loss"]
     assert choice(*words, stages=["walk", "carry"]).mode == "min"
-    with pytest.raises(UsageError, match="measures no such thing"):
+    with pytest.raises(UsageError, match="measures nothing so called"):
         choice(*words, stages=["carry"])

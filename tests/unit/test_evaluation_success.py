@@ -213,8 +213,9 @@ def test_execution_that_can_be(execute, ensemble):
 
 
 def best_metrics(metrics):
-    """Those of a report's metrics that are no counts, no times and no distances."""
+    """Those of a report's metrics that are no counts, times and distances, and not best of a policy that does nothing."""
     counts = ("episodes", "excluded", "latency", "_zero", "held_out/frames", "divergence")
+    counts += ("foreign/", "empty/", "random/", "chance/")
     return {name for name in metrics if not any(count in name for count in counts)}
 
 

@@ -306,7 +306,8 @@ def make_choice(
     stages: Sequence[str] = (),
     reads: Sequence[str] = (),
 ) -> Choice:
-    """By which metric the run chooses its best checkpoint. Raises UsageError for one that it will not measure.
+    """By which metric the run chooses its best checkpoint. Raises UsageError for one that it will not measure, or that does not
+    tell a better policy.
 
     ``stages`` are those whose figures stand apart from the first evaluation on; ``reads`` what the curriculum must find there.
     """
@@ -330,7 +331,8 @@ def make_choice(
         near = difflib.get_close_matches(best, names, 1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"evaluation.best={best}: this run measures no such thing.{hint} It measures: {', '.join(names) or 'nothing'}"
+            f"evaluation.best={best}: this run measures nothing so called by which one policy is better than another.{hint} "
+            f"It measures: {', '.join(names) or 'nothing'}"
         )
     if best == "auto":
         best = next((name for name in ("success", "reward") if name in names), "held_out/loss")

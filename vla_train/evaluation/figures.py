@@ -7,6 +7,9 @@ from vla_train.metrics import share, wilson_interval
 from vla_train.spec import EpisodeResult
 
 CONDITIONS = ("plain", "swapped", "foreign", "empty", "garbage", "paraphrase", "random", "chance", "blind")
+# Of these a better policy has more success. One that does nothing has least of what is done without the right words, and loses
+# nothing by other ones; random and chance are the same for every policy.
+_JUDGING = ("plain", "swapped", "paraphrase")
 _RATE = ("success", "success_low", "success_high")
 _GAP = ("paraphrase/gap", "paraphrase/gap_low", "paraphrase/gap_high")
 _FIRST_TOUCHED = ("first_touched", "first_touched_low", "first_touched_high")
@@ -28,20 +31,18 @@ def metric_names(
 ) -> list[str]:
     """The metrics of an evaluation in one stage by which a policy can be called better or worse than another.
 
-    Counts of episodes and frames, and times, are not among them. Args: the ``tasks`` of the Spec; whether actions are
-    ``discrete``; ``not_applicable``, what the environment says that it lacks.
+    Counts of episodes and frames, and times, are not among them, nor what a policy that does nothing is best at. Args: the
+    ``tasks`` of the Spec; whether actions are ``discrete``; ``not_applicable``, what the environment says that it lacks.
     """
     names = []
     if has_environment:
-        lacking = {"swapped": ["alternatives"], "chance": ["alternatives", "expert"], "paraphrase": ["paraphrases"]}
-        played = [name for name in CONDITIONS if name in conditions]
-        played = [name for name in played if not any(need in not_applicable for need in lacking.get(name, []))]
+        lacking = {"plain": "", "swapped": "alternatives", "paraphrase": "paraphrases"}
+        played = [name for name in _JUDGING if name in conditions and lacking[name] not in not_applicable]
         rates = () if "success" in not_applicable else _RATE
         names += [prefix_of(condition) + name for condition in played for name in (*rates, "crashes", "length", "reward")]
         if "plain" in played:
             names += [f"{name}/{task}" for name in rates for task in tasks]
             names += [] if "first_touched" in not_applicable else list(_FIRST_TOUCHED)
-            names += list(_GAP) if rates and "paraphrase" in played else []
     if has_held_out:
         compared = ("agreement",) if discrete else ("alignment", "cosine")
         names += [f"held_out/{name}" for name in ("loss", "action_accuracy", *compared)]
