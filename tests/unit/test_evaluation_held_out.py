@@ -17,15 +17,22 @@ CHOICE = ActionSpec("discrete", 1, choices=3)
 
 
 class Recorded(DemonstrationDataset):
-    """``actions`` [n, a] are the first actions of n held-out frames; the state is the frame's number."""
+    """``actions`` [n, a] are the first actions of n held-out frames, ``trained`` [m, a] those of the training frames behind
+    them; the state is the frame's number."""
 
-    def __init__(self, actions, action_spec):
+    def __init__(self, actions, action_spec, trained=None):
         self.spec = Spec(images={}, state_size=1, action=action_spec)
         self.recorded = torch.tensor(actions)
+        self.trained = np.eye(2, action_spec.size) if trained is None else np.array(trained)
         self.asked = []
 
+    @property
+    def actions(self):
+        return np.concatenate([self.recorded.numpy(), self.trained])
+
     def frames(self, split):
-        return np.arange(len(self.recorded)) if split == "validation" else np.arange(0)
+        count = len(self.recorded)
+        return np.arange(count) if split == "validation" else np.arange(count, count + len(self.trained))
 
     def gather(self, indices):
         self.asked += indices.tolist()
@@ -72,6 +79,30 @@ def test_continuous_actions_by_hand():
     assert (metrics["predicted_zero"], metrics["recorded_zero"]) == (1, 1)
     assert report.histograms["actions/dx/predicted"].tolist() == [2.0, 2.0, 0.0, 2.0, 1.0]
     assert report.histograms["actions/dy/recorded"].tolist() == [0.0, 2.0, 0.0, 0.0, 1.0]
+
+
+GRASP = ActionSpec("continuous", 3, low=(-2.0,) * 3, high=(2.0,) * 3, names=("dx", "dy", "gripper"))
+
+
+def test_what_never_varies_in_training_is_no_direction():
+    # The gripper stays open: with it, the opposite movement (cosine 0.6) and none at all (0.894) would look like a good guess.
+    recorded, predicted = [[1.0, 0.0, 2.0]] * 3, [[-1.0, 0.0, 2.0], [1.0, 0.1, 2.0], [0.0, 0.0, 2.0]]
+    dataset = Recorded(recorded, GRASP, trained=[[1.0, 0.0, 2.0], [0.0, 1.0, 2.0]])
+    metrics = HeldOut(dataset)(agent_that_predicts(predicted)).metrics
+    assert metrics["held_out/action_accuracy"] == pytest.approx(1 / 3)
+    assert metrics["held_out/cosine"] == pytest.approx((-1 + 1 / 1.01**0.5) / 2)
+    assert (metrics["held_out/predicted_zero"], metrics["held_out/recorded_zero"]) == (1, 0)
+    gripper = Recorded(recorded, GRASP, trained=[[1.0, 0.0, 2.0], [0.0, 1.0, -2.0]])
+    assert HeldOut(gripper)(agent_that_predicts(predicted)).metrics["held_out/cosine"] > 0.8
+
+
+def test_in_each_part_of_a_mixture_it_is_what_never_varies_there():
+    trained = [[1.0, 0.0, 2.0], [0.0, 1.0, -2.0], [0.0, 1.0, 2.0], [1.0, 0.0, 2.0]]
+    dataset = Recorded([[1.0, 0.0, 2.0]] * 2, GRASP, trained)
+    dataset.by_part = lambda frames: dict(zip(("carry", "walk"), np.split(frames, 2), strict=True))
+    metrics = HeldOut(dataset)(agent_that_predicts([[-1.0, 0.0, 2.0]] * 2)).metrics
+    assert (metrics["carry/held_out/cosine"], metrics["walk/held_out/cosine"]) == pytest.approx((0.6, -1.0))
+    assert metrics["held_out/cosine"] == pytest.approx(-0.2)
 
 
 def test_categorical_actions_agree_or_not():

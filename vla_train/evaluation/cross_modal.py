@@ -61,7 +61,7 @@ class CrossModal:
         batch = self._dataset.gather(rows)
         texts = [perturbed(self._dataset.instructions[episode]) for episode in self._dataset.episode_of[rows]]
         tokens, mask = (torch.from_numpy(array) for array in agent.processor.tokenize(texts))
-        valid, recorded = batch.valid[:, 0].numpy(), self._scale(batch.action[:, 0].numpy())
+        valid, recorded = batch.valid[:, 0].numpy() & self._scale.varying(rows), self._scale(batch.action[:, 0].numpy())
         found = []
         for observation in (batch.observation, replace(batch.observation, tokens=tokens, token_mask=mask)):
             with own_randomness(agent.device, seed=0), evaluating(agent.policy):

@@ -56,10 +56,11 @@ class HeldOut:
         indices = np.concatenate(list(parts.values()))
         losses, *chunks = self._predict(agent, indices)
         predicted, recorded, valid = (chunk[:, 0] for chunk in chunks)
-        found = self._figures(losses, predicted, recorded, valid)
+        varying = valid & self._scale.varying(indices)
+        found = self._figures(losses, predicted, recorded, valid, varying)
         for name, rows in parts.items() if len(self._parts) > 1 else ():
             its = np.isin(indices, rows)
-            found |= self._figures(losses[its], predicted[its], recorded[its], valid[its], f"{name}/")
+            found |= self._figures(losses[its], predicted[its], recorded[its], valid[its], varying[its], f"{name}/")
         if self._dataset.spec.action.kind == "discrete":
             reasons = {
                 f"held_out/{name}": "categorical actions have no distance: see agreement" for name in ("alignment", "cosine")
@@ -77,14 +78,21 @@ class HeldOut:
         )
 
     def _figures(
-        self, losses: np.ndarray, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray, prefix: str = ""
+        self,
+        losses: np.ndarray,
+        predicted: np.ndarray,
+        recorded: np.ndarray,
+        valid: np.ndarray,
+        varying: np.ndarray,
+        prefix: str = "",
     ) -> dict[str, float]:
-        """The figures of some frames: losses [n], first actions [n, a] and which of their parts count."""
+        """The figures of some frames: losses [n], first actions [n, a], and which of their parts count for distances and for
+        directions."""
         found = {"loss": float(losses.mean()), "frames": float(len(losses))}
         if self._dataset.spec.action.kind == "discrete":
             found["action_accuracy"] = found["agreement"] = float((predicted[:, 0] == recorded[:, 0]).mean())
         else:
-            found |= self._compare(predicted, recorded, valid)
+            found |= self._compare(predicted, recorded, valid, varying)
         return {f"{prefix}held_out/{name}": value for name, value in found.items()}
 
     def _predict(self, agent: Any, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -102,10 +110,12 @@ class HeldOut:
         loss, predicted, recorded, valid = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
         return loss.double().numpy(), predicted.numpy(), recorded.numpy(), valid.numpy()
 
-    def _compare(self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray) -> dict[str, float]:
+    def _compare(
+        self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray, varying: np.ndarray
+    ) -> dict[str, float]:
         ours, theirs = self._scale(predicted), self._scale(recorded)
-        cosines = metrics.cosine(ours, theirs, valid)
-        zero = {"predicted_zero": metrics.is_zero(ours, valid), "recorded_zero": metrics.is_zero(theirs, valid)}
+        cosines = metrics.cosine(ours, theirs, varying)
+        zero = {"predicted_zero": metrics.is_zero(ours, varying), "recorded_zero": metrics.is_zero(theirs, varying)}
         found = {name: float(rows.sum()) for name, rows in zero.items()}
         found["action_accuracy"] = metrics.direction_accuracy(cosines, zero["recorded_zero"])
         found["alignment"] = float(metrics.alignment(ours, theirs, valid).mean())

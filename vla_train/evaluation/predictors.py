@@ -35,9 +35,13 @@ class Recording:
     @property
     def spread(self) -> Float[np.ndarray, "a"]:
         """The standard deviation of the training actions; 0 for what never varies, whatever rounding says."""
-        action = self.action[self.training].astype(np.float64)
-        std: np.ndarray = action.std(axis=0)
-        return np.where(std > 1e-6 * np.maximum(1.0, np.abs(action.mean(axis=0))), std, 0.0)
+        return deviation(self.action[self.training])
+
+
+def deviation(action: Num[np.ndarray, "m a"]) -> Float[np.ndarray, "a"]:
+    """The standard deviation of each dimension; 0 for what never varies, whatever rounding says."""
+    mean, std = action.mean(axis=0, dtype=np.float64), action.std(axis=0, dtype=np.float64)
+    return np.where(std > 1e-6 * np.maximum(1.0, np.abs(mean)), std, 0.0)
 
 
 def predictions(
