@@ -37,7 +37,19 @@ def test_what_stands_ahead_is_learned():
     torch.manual_seed(0)
     spec = Spec(images={"view": VIEW}, state_size=0, action=ActionSpec("discrete", 1, choices=2), history=1, chunk=1)
     reader = FilmReader(
-        spec, {"view": VIEW}, 2, 1, queries=4, blocks=1, words=0, fusion=None, dropout=0.0, width=32, layers=1, num_heads=1
+        spec,
+        {"view": VIEW},
+        2,
+        1,
+        queries=4,
+        blocks=1,
+        words=0,
+        fusion=None,
+        places=True,
+        dropout=0.0,
+        width=32,
+        layers=1,
+        num_heads=1,
     )
     answer = torch.nn.Linear(reader.feature_size, 1)
     optimizer = torch.optim.Adam([*reader.parameters(), *answer.parameters()], 3e-3)

@@ -160,6 +160,12 @@ def test_a_key_added_since_takes_its_shipped_value(text):
     assert config.load_saved(yaml.safe_dump(content))["evaluation"]["patience"] == 0
 
 
+def test_a_policy_from_before_a_key_of_its_model_is_what_it_was(text):
+    content = yaml.safe_load(text)
+    assert content["model"].pop("places") is True
+    assert config.load_saved(yaml.safe_dump(content))["model"]["places"] is False
+
+
 def test_nothing_of_the_config_needs_torch():
     """In this process others may have imported torch; the command line's tests look at a fresh one."""
     assert not [name for name in vars(sys.modules["vla_train.config"]) if name == "torch"]

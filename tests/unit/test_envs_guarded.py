@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from tests.scripted import Scripted
+from vla_train.envs import contract
 from vla_train.envs.contract import Environment
 from vla_train.envs.guarded import Guarded, Limits
 from vla_train.envs.gym import GymVectorEnv
+from vla_train.envs.tabletop import TabletopVectorEnv
+from vla_train.envs.wrapper import OFFERED
 from vla_train.errors import UsageError
 from vla_train.rollouts import play
 
@@ -35,6 +38,26 @@ def test_it_is_an_environment_and_without_limits_changes_nothing():
         assert np.array_equal(one[0]["state"], other[0]["state"])
         assert np.array_equal(one[1], other[1])
         assert not other[4]["limited"].any(), "the world's own bounds cut for everybody"
+
+
+@pytest.mark.parametrize(
+    "protocol", [contract.Changeable, contract.Rewords, contract.Symmetric, contract.Measured, contract.Told]
+)
+def test_what_a_world_offers_besides_it_offers_with_limits_too(protocol):
+    world = TabletopVectorEnv(1, stage="basic_navigation")
+    assert isinstance(world, protocol)
+    assert isinstance(guarded(world), protocol)
+    assert not isinstance(guarded(), protocol), "a pendulum has nothing of it"
+
+
+def test_all_that_can_be_offered_is_handed_on():
+    protocols = [
+        kind
+        for name, kind in vars(contract).items()
+        if getattr(kind, "_is_protocol", False) and name not in ("Protocol", "Environment")
+    ]
+    members = {name for kind in protocols for name in (*vars(kind), *kind.__annotations__) if not name.startswith("_")}
+    assert members <= set(OFFERED)
 
 
 def test_actions_are_held_within_limits():

@@ -18,6 +18,7 @@ RESUMABLE = ("resume", "steps", "env_steps", "minutes", "tracker.", "runtime.dev
 
 
 ADDED = {"reward": "environment", "safety": "none"}  # groups that older configs lack, and what was done before there was a choice
+MODEL = {"transformer": {"places": False}}  # keys that older configs of a model lack, and what was done before there were any
 
 LARGEST = 1_000_000  # letters of a config; ours have three thousand
 LONGEST = 10_000  # letters of one value, for numbers of a million digits take minutes to read
@@ -87,6 +88,8 @@ def _read(text: str, where: str) -> dict[str, Any]:
         raise CheckpointError(f"{where} is not readable YAML: {error}") from error
     if isinstance(config, dict) and isinstance(choices := config.get("choices"), dict):
         config["choices"] = ADDED | choices
+        if isinstance(model := config.get("model"), dict):
+            config["model"] = MODEL.get(str(choices.get("model")), {}) | model
     if not isinstance(config, dict) or not _records_its_choices(config):
         raise CheckpointError(f"{where} does not say which group choices and plug-ins it was made with.")
     return config

@@ -9,6 +9,9 @@ from vla_train.envs.contract import Environment, Goal
 from vla_train.spec import Spec
 from vla_train.types import RawObservation
 
+# What some environments offer besides (the protocols beside Environment in contract.py), and Meta-World's groups of tasks
+OFFERED = ("robustness_axes", "changed", "paraphrases", "symmetry", "remaining", "fact_sentences", "facts", "task_groups")
+
 
 class Wrapper:
     """Does what ``inner`` does: subclasses change some of it. Each method is written out, so that protocols can see it."""
@@ -20,6 +23,9 @@ class Wrapper:
         self.io_spec: Spec = inner.io_spec
         self.stage: str = inner.stage
         self.not_applicable: dict[str, str] = inner.not_applicable
+        for name in OFFERED:
+            if hasattr(inner, name):
+                setattr(self, name, getattr(inner, name))
 
     def reset(
         self, *, seed: Sequence[int] | np.ndarray, options: dict[str, Any] | None = None

@@ -13,7 +13,7 @@ LINE, BORDER, FONT_SCALE = 14, 4, 0.38
 COLUMNS = 4
 HOLD = 8  # frames for which the last picture stays
 BACKGROUND, INK = (24, 24, 24), (235, 235, 235)
-COLOURS = {"success": (60, 190, 90), "failure": (215, 70, 60), "crash": (230, 170, 40)}
+COLOURS = {"success": (60, 190, 90), "failure": (215, 70, 60), "crash": (230, 170, 40), "ended": (130, 150, 200)}
 
 
 def montage(episodes: Sequence[Episode]) -> np.ndarray | None:

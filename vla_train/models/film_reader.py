@@ -55,6 +55,7 @@ class FilmReader(nn.Module):
         blocks: int,
         words: int,
         fusion: int | None,
+        places: bool,
         dropout: float,
     ) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class FilmReader(nn.Module):
         grids = {name: grid_of(stem) for name, stem in self.stems.items()}
         # What lies ahead of a walker in a grid world is a matter of place; in pictures places only slow learning down.
         self.places = nn.ModuleDict(
-            {name: GridPositions(grid, width) for name, grid in grids.items() if image_specs[name].kind == "symbols"}
+            {name: GridPositions(grid, width) for name, grid in grids.items() if places and image_specs[name].kind == "symbols"}
         )
         self.begin = nn.Linear(width + spec.state_size, known)
         self.layers = nn.ModuleList(Layer(known, width, grids, queries, words) for _ in range(layers if grids else 1))

@@ -15,8 +15,8 @@ from vla_train.types import Features, Observation
 class TransformerEncoder(nn.Module):
     """``stem=film_conv`` localises in few updates on small machines; ``stem=patch`` is the textbook form to compare with.
 
-    ``width``, ``layers`` and ``num_heads`` serve both; ``queries``, ``blocks``, ``words`` and ``fusion`` only film_conv,
-    ``patch`` only patch.
+    ``width``, ``layers`` and ``num_heads`` serve both, ``patch`` only patch; ``queries``, ``blocks``, ``words``, ``fusion`` and
+    ``places`` only film_conv.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class TransformerEncoder(nn.Module):
         dropout: float,
         words: int = 0,  # checkpoints of before it have none
         fusion: int | None = None,  # likewise
+        places: bool = False,  # likewise
     ) -> None:
         super().__init__()
         sizes = {"width": width, "layers": layers, "num_heads": num_heads}
@@ -50,6 +51,7 @@ class TransformerEncoder(nn.Module):
                 blocks=blocks,
                 words=words,
                 fusion=fusion,
+                places=places,
                 dropout=dropout,
                 **sizes,
             )
