@@ -43,6 +43,16 @@ def _apply(value: Any, fn: Callable[[Tensor], Any]) -> Any:
     return {key: _apply(item, fn) for key, item in value.items()}
 
 
+def _collect(value: Any, found: list[Tensor]) -> None:
+    if isinstance(value, Tensor):
+        found.append(value)
+    elif isinstance(value, Struct):
+        found += value.tensors()
+    elif value is not None:
+        for item in value.values():
+            _collect(item, found)
+
+
 def _zip(values: Sequence[Any], fn: Callable[[list[Tensor]], Tensor]) -> Any:
     first = values[0]
     if first is None:
@@ -93,12 +103,8 @@ class Struct:
     def tensors(self) -> list[Tensor]:
         """Every tensor inside, in field order."""
         found: list[Tensor] = []
-
-        def keep(tensor: Tensor) -> Tensor:  # map builds a record again, whose fields must be tensors
-            found.append(tensor)
-            return tensor
-
-        self.map(keep)
+        for name in _names(type(self)):
+            _collect(getattr(self, name), found)
         return found
 
     def __len__(self) -> int:

@@ -105,7 +105,7 @@ class GymVectorEnv(RowsVectorEnv[Any]):
         zero = np.zeros(self.io_spec.state_size, np.float32)
         return {
             "images": {name: np.stack([images[name] for images in shown]) for name in blank},
-            "state": np.stack([zero if episode.state is None else episode.state for episode in self.episodes]),
+            "state": np.array([zero if episode.state is None else episode.state for episode in self.episodes]),
             "instruction": [""] * self.num_envs,
         }
 

@@ -170,7 +170,9 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
         if actions.shape != (self.num_envs, spec.size):
             raise WorldError(f"actions have the shape {list(actions.shape)}; {self.name} wants [{self.num_envs}, {spec.size}]")
         if spec.kind == "discrete":
-            legal = (actions >= 0) & (actions < spec.choices) & (actions == np.floor(actions))  # false for NaN too
+            legal = (actions >= 0) & (actions < spec.choices)  # false for NaN too
+            if actions.dtype.kind == "f":
+                legal &= actions == np.floor(actions)
             wanted = f"{self.name} has the actions 0 to {spec.choices - 1}"
             wanted += f" ({', '.join(spec.names)})" if spec.names else ""
         else:
@@ -180,7 +182,7 @@ class RowsVectorEnv(gymnasium.vector.VectorEnv[Any, np.ndarray, np.ndarray], Gen
             where = f"row {row} (seed {self.episodes[row].seed}, step {len(self.episodes[row].actions)})"
             raise WorldError(f"action {actions[row, column]} in {where}: {wanted}", rows=[row])
         if spec.kind == "discrete":
-            return [int(action) for action in actions[:, 0]]
+            return list(actions[:, 0].astype(np.int64).tolist())
         return list(np.clip(actions, spec.low, spec.high).astype(np.float32))
 
 

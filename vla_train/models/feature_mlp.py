@@ -1,7 +1,8 @@
 """The ``feature_mlp`` model: a perceptron over numbers, and the mean of the words' vectors beside them."""
 
+import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from vla_train.models.language import crop
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 
-ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU}
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "relu": functools.partial(nn.ReLU, inplace=True)}
 
 
 class FeatureMLPEncoder(nn.Module):
@@ -58,7 +59,8 @@ class FeatureMLPEncoder(nn.Module):
     def forward(self, observation: Observation) -> Features:
         """``observation.state`` is normalized already; any leading dimensions."""
         flat, lead = leading.flatten(observation)
-        parts = [(flat.state * flat.present[..., None]).flatten(1)]
+        alone = flat.state.shape[1] == 1  # a window of one step, which is there
+        parts = [(flat.state if alone else flat.state * flat.present[..., None]).flatten(1)]
         if self.words is not None:
             parts.append(self._sentence(self.words, *crop(flat.tokens, flat.token_mask)))
         return leading.restore(Features(fused=self.layers(parts[0] if len(parts) == 1 else torch.cat(parts, -1))), lead)

@@ -91,7 +91,7 @@ class _Recording:
 
 
 class TracedCall:
-    """``function`` of a Struct, which gives a tensor and needs no gradients, of a module that is in evaluation mode."""
+    """``function`` of a Struct, which gives a tensor and needs no gradients, of a module whose mode never changes there."""
 
     def __init__(self, function: Callable[[Any], Tensor], owner: nn.Module) -> None:
         self._function, self._owner = function, owner
@@ -125,6 +125,10 @@ def record(function: Play, leaves: Sequence[Tensor], owner: nn.Module | None) ->
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings(), torch.inference_mode(False):
             warnings.simplefilter("ignore")  # that torch.jit is no longer developed
             graph = make_fx(function)(*(leaf.clone() for leaf in leaves))
+            for node in graph.graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
+                node.replace_all_uses_with(node.args[0])  # nothing is attached where it is played
+                graph.graph.erase_node(node)
+            graph.recompile()
             with torch.no_grad():
                 traced: Play = torch.jit.trace(graph, tuple(leaf.clone() for leaf in leaves), check_trace=False)  # type: ignore[no-untyped-call]
     except Exception:  # whatever it, or this version of torch, has against it

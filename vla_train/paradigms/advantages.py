@@ -23,9 +23,8 @@ def generalized_advantages(
     """
     delta = reward + gamma * torch.where(terminated, 0.0, next_value) - value
     decay = gamma * gae_lambda * (~(terminated | truncated)).float()
-    advantage = torch.empty_like(delta)
-    later = torch.zeros_like(delta[0])
-    for step in reversed(range(len(delta))):
-        later = delta[step] + decay[step] * later
-        advantage[step] = later
-    return advantage
+    later, found = torch.zeros_like(delta[0]), []
+    for own, kept in zip(reversed(delta.unbind()), reversed(decay.unbind()), strict=True):
+        later = own + kept * later
+        found.append(later)
+    return torch.stack(found[::-1])

@@ -43,7 +43,7 @@ class Critics(nn.Module):
         # The first layer reads both, with weights apart: a policy asks for the gradient of the action alone.
         of_features = self.first(features.flatten(1, -2))
         hidden = torch.baddbmm(of_features, chunk.to(of_features.dtype), self.first_of_action.to(of_features.dtype))
-        return self.last(functional.relu(hidden)).view(features.shape[:-1])  # type: ignore[no-any-return]
+        return self.last(functional.relu_(hidden)).view(features.shape[:-1])  # type: ignore[no-any-return]
 
     def forward(self, policy: Policy, observation: Observation, action: Float[Tensor, "*b h a"]) -> Float[Tensor, "q *b"]:
         return self.judge(self.encode(policy, observation), action)

@@ -65,6 +65,8 @@ class DQN(Paradigm[Transition]):
         epsilon = self.epsilon if self.updates else 1.0
         rows = observation.state.shape[:-2]
         tried = torch.rand(rows) < epsilon
+        if not tried.any():
+            return self._acting(observation)
         anything = torch.randint(self.policy.spec.action.choices, (*rows, 1, 1))
         if tried.all():
             return anything.to(observation.state.device)

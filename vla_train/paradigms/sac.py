@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vla_train.errors import UsageError
 from vla_train.models.heads.squashed_gaussian import SquashedGaussianHead
 from vla_train.models.policy import Policy
-from vla_train.optim import traceable
+from vla_train.optim import TracedCall, traceable
 from vla_train.paradigms.base import MakeOptimizer, Paradigm, average, follow
 from vla_train.paradigms.critics import Critics
 from vla_train.paradigms.off_policy import Aimed, split
@@ -58,6 +58,7 @@ class SAC(Paradigm[Transition]):
         self.critics = Critics(make_encoder, size, hidden=critic_hidden, shared=shared_critics).to(policy.low.device)
         self.targets = copy.deepcopy(self.critics).requires_grad_(False)
         self.log_temperature = nn.Parameter(torch.tensor(temperature, device=policy.low.device).log())
+        self._traced_targets = TracedCall(self._targets, self)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.optimizers = {"policy": make_optimizer(policy.parameters()), "critics": make_optimizer(self.critics.parameters())}
         if learn_temperature:
@@ -90,7 +91,7 @@ class SAC(Paradigm[Transition]):
 
     def _aim(self, batch: Transition) -> Aimed:
         action = self.policy.in_head_units(batch.action, batch.observation)
-        return Aimed(observation=batch.observation, action=action, target=self._targets(batch))
+        return Aimed(observation=batch.observation, action=action, target=self._traced_targets(batch))
 
     @property
     def temperature(self) -> Float[Tensor, ""]:

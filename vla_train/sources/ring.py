@@ -95,11 +95,12 @@ class Ring:
         self.arrays["terminated"][at], self.arrays["truncated"][at] = terminated[rows], truncated[rows]
         self.forget(rows)
 
-    def _put(self, rows: np.ndarray, observation: Observation) -> np.ndarray:
+    def _put(self, rows: Any, observation: Observation) -> np.ndarray:
         """The newest frame of these rows, the next in each; returns its places."""
         at = self.places(rows, self.written[rows])
         self.written[rows] += 1
         arrays = self.arrays
+        rows = slice(None) if rows is self._rows else rows  # which copies nothing
         for name, image in observation.images.items():
             arrays[IMAGE + name][at] = image[:, -1].permute(0, 2, 3, 1).numpy()[rows]
         arrays["state"][at] = observation.state[:, -1].numpy()[rows]
