@@ -75,8 +75,8 @@ class Demonstrations:
             if "expert" in environment.not_applicable:
                 reason = environment.not_applicable["expert"]
                 raise UsageError(
-                    f"this environment has no expert ({reason}): set dataset.path to demonstrations that exist, or learn by trying, "
-                    "as paradigm=ppo does (also reinforce; dqn for discrete actions, sac for continuous ones)"
+                    f"this environment has no expert ({reason}): set dataset.path to demonstrations that exist, or learn by "
+                    "trying, as paradigm=ppo does (also reinforce; dqn for discrete actions, sac for continuous ones)"
                 )
             recipe = self.recipe(environment, settings)
             words = [name, *([environment.name] if hasattr(environment, "name") else []), fingerprint(recipe)]
