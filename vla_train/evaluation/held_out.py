@@ -110,9 +110,7 @@ class HeldOut:
         loss, predicted, recorded, valid = (torch.cat(column).cpu() for column in zip(*columns, strict=True))
         return loss.double().numpy(), predicted.numpy(), recorded.numpy(), valid.numpy()
 
-    def _compare(
-        self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray, varying: np.ndarray
-    ) -> dict[str, float]:
+    def _compare(self, predicted: np.ndarray, recorded: np.ndarray, valid: np.ndarray, varying: np.ndarray) -> dict[str, float]:
         ours, theirs = self._scale(predicted), self._scale(recorded)
         cosines = metrics.cosine(ours, theirs, varying)
         zero = {"predicted_zero": metrics.is_zero(ours, varying), "recorded_zero": metrics.is_zero(theirs, varying)}

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vla_train.evaluation.conditions import NOT_GIVEN
+from vla_train.evaluation.figures import TOUCHED
 from vla_train.spec import Report
 
 RATES = {
@@ -23,6 +24,7 @@ RATES = {
     "blind/success": "language-blind policy",
     "random/success": "random policy",
     "first_touched": "first touched is named",
+    "named_touched_first": "  of all that name an object",
 }
 NUMBERS = {
     "paraphrase/gap": ("lost by the paraphrase", "{:+.1%}"),
@@ -131,7 +133,7 @@ def _missing(title: str, reason: str) -> Row:
 
 def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -> Row:
     low, high = numbers[f"{name}_low{task}"], numbers[f"{name}_high{task}"]
-    count = numbers[f"{name}_episodes" if name == "first_touched" else name.replace("success", "episodes") + task]
+    count = numbers[f"{name}_episodes" if name in TOUCHED else name.replace("success", "episodes") + task]
     detail = f"{100 * low:.1f} to {100 * high:.1f} %, {count:.0f} episodes"
     excluded = numbers.get(name.replace("success", "excluded")) if "/" in name else None
     return Row(title, f"{100 * numbers[name + task]:.1f} %", detail + (f", {excluded:.0f} excluded" if excluded else ""))
