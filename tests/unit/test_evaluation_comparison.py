@@ -20,7 +20,20 @@ def test_ratios_by_hand():
     found = ratios(metrics)
     assert found["zero_shot/pairs/ratio"] == pytest.approx(0.75)
     assert math.isnan(found["far/zero_shot/pairs/ratio"])
-    assert len(found) == 2
+
+
+def test_a_ratio_is_of_the_same_tasks():
+    # Seen: 30 of 40 that go to things, all 60 that go to places; the split asks for things alone: 0.6 / 0.75, not 0.6 / 0.9.
+    metrics = {"success": 0.9, "episodes": 100.0, "success/thing": 0.75, "episodes/thing": 40.0, "success/place": 1.0}
+    metrics |= {"episodes/place": 60.0, "zero_shot/pairs/success": 0.6, "zero_shot/pairs/success_low": 0.5}
+    metrics |= {"zero_shot/pairs/success_high": 0.7, "zero_shot/pairs/episodes": 100.0}
+    found = ratios(metrics | {"zero_shot/pairs/episodes/thing": 100.0})
+    same = {"zero_shot/pairs/ratio": 0.8, "zero_shot/pairs/seen_success": 0.75, "zero_shot/pairs/seen_episodes": 40.0}
+    assert found == pytest.approx(same)
+    assert math.isnan(ratios(metrics | {"zero_shot/pairs/episodes/push": 100.0})["zero_shot/pairs/ratio"])  # none was seen
+    split = {name: value for name, value in (metrics | found).items() if name.startswith("zero_shot/")}
+    shown = [row.detail for row in table_rows(Report(split)) if "of the success" in row.name]
+    assert shown == ["75.0 % in 40 episodes of the same tasks"]
 
 
 def test_splits_are_played_under_their_names():

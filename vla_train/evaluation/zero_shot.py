@@ -45,12 +45,27 @@ class ZeroShot:
 
 
 def ratios(metrics: Mapping[str, float]) -> dict[str, float]:
-    """For each split (and stage) of the ``metrics``: unseen success / seen success, NaN where nothing seen succeeds."""
+    """For each split (and stage) of the ``metrics``: ``ratio``, unseen success / seen success (NaN where nothing seen succeeds),
+    with that ``seen_success`` and its ``seen_episodes``: those of the tasks that the split asks for."""
     found = {}
     for name, unseen in metrics.items():
         stage, inside, rest = name.rpartition(f"{NAME}/")
         split, _, figure = rest.partition("/")
         if inside and figure == "success" and f"{stage}success" in metrics:
-            seen = metrics[f"{stage}success"]
-            found[f"{stage}{NAME}/{split}/ratio"] = unseen / seen if seen else math.nan
+            here = f"{stage}{NAME}/{split}/"
+            seen, episodes = _seen(metrics, stage, here)
+            found |= {f"{here}ratio": unseen / seen if seen else math.nan}
+            found |= {f"{here}seen_success": seen, f"{here}seen_episodes": episodes}
     return found
+
+
+def _seen(metrics: Mapping[str, float], stage: str, split: str) -> tuple[float, float]:
+    """Plain success, and in how many episodes, over the tasks of a split; over all where the tasks have no names."""
+    counted = f"{split}episodes/"
+    tasks = [name.removeprefix(counted) for name in metrics if name.startswith(counted)]
+    if not tasks:
+        return metrics[f"{stage}success"], metrics.get(f"{stage}episodes", math.nan)
+    counts = {task: metrics.get(f"{stage}episodes/{task}", 0.0) for task in tasks}
+    successes = sum(count * metrics[f"{stage}success/{task}"] for task, count in counts.items() if count)
+    total = sum(counts.values())
+    return successes / total if total else math.nan, total

@@ -105,6 +105,8 @@ def zero_shot(scope: Scope) -> list[Rate]:
     for split in splits:
         ratio = scope.metrics.get(f"zero_shot/{split}/ratio", math.nan)
         note = "" if math.isnan(ratio) else f"{100 * ratio:.1f} % of the success on what was seen"
+        among = scope.metrics.get(f"zero_shot/{split}/seen_episodes", math.nan)
+        note += f" ({among:.0f} episodes of the same tasks)" if note and among > 0 else ""
         seen += rate(scope.metrics, f"zero_shot/{split}/{PLAIN}", f"unseen: {split}", note=note)
     return seen
 
