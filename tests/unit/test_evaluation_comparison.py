@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,7 @@ from tests.fakes import Corridor, CountingAgent
 from tests.unit.test_evaluation_paired import result
 from vla_train.evaluation.comparison import comparison, comparison_metrics, print_comparison
 from vla_train.evaluation.table import table_rows
-from vla_train.evaluation.zero_shot import ZeroShot, ratios
+from vla_train.evaluation.zero_shot import ZeroShot, ratios, same_episodes
 from vla_train.spec import Report
 
 
@@ -89,3 +90,11 @@ def test_names_in_brackets_are_no_markup_on_a_terminal():
     print_comparison(comparison(won), Console(file=file, force_terminal=True, width=150))
     assert "run[/b]" in file.getvalue()
     assert "[old]run" in file.getvalue()
+
+
+def test_a_split_that_is_another_condition_once_more_is_told():
+    paraphrase = [result(seed, "success", condition="paraphrase") for seed in (1, 2)]
+    once_more = [result(seed, "failure", condition="zero_shot/templates") for seed in (2, 1)]
+    others = [replace(result(seed, "success", condition="zero_shot/pairs"), instruction="go there") for seed in (1, 2)]
+    assert same_episodes([*paraphrase, *once_more, *others]) == {"templates": "the same episodes as paraphrase"}
+    assert same_episodes([*once_more, *others]) == {}

@@ -1,13 +1,14 @@
 """``ZeroShot``: success on what the environment keeps out of training, beside success on what was trained."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from vla_train.envs.contract import Environment
 from vla_train.evaluation.success import Success
-from vla_train.spec import Report
+from vla_train.spec import EpisodeResult, Report
 
 NAME = "zero_shot"
 
@@ -44,10 +45,21 @@ class ZeroShot:
         return Report(metrics=found, episodes=episodes, not_applicable=reason)
 
 
+def same_episodes(results: Sequence[EpisodeResult]) -> dict[str, str]:
+    """The splits whose episodes are those of the condition ``paraphrase``, so that the two are one finding: by split, what is to
+    be said of it. As many episodes with the same seeds, tasks and words are taken for the same."""
+    told: dict[str, Counter[tuple[str, int, str, str]]] = {}
+    for result in results:
+        told.setdefault(result.condition, Counter())[result.stage, result.seed, result.task, result.instruction] += 1
+    reworded = told.get("paraphrase")
+    splits = [name for name, episodes in told.items() if name.startswith(f"{NAME}/") and episodes == reworded]
+    return {name.removeprefix(f"{NAME}/"): "the same episodes as paraphrase" for name in splits}
+
+
 def ratios(metrics: Mapping[str, float]) -> dict[str, float]:
     """For each split (and stage) of the ``metrics``: ``ratio``, unseen success / seen success (NaN where nothing seen succeeds),
     with that ``seen_success`` and its ``seen_episodes``: those of the tasks that the split asks for."""
-    found = {}
+    found: dict[str, float] = {}
     for name, unseen in metrics.items():
         stage, inside, rest = name.rpartition(f"{NAME}/")
         split, _, figure = rest.partition("/")
