@@ -189,7 +189,7 @@ def _dataset(
         folder = Path(config["dataset"] or facts["folder"])
         try:
             reader = make_data(part_of(trained, name)).open(folder)
-            parts[name] = open_dataset(trained | place, reader, processor, name)
+            parts[name] = open_dataset(trained | place, reader, processor, name, whole=False)
         except DataError as error:
             if config["dataset"]:
                 raise
