@@ -53,7 +53,7 @@ def table() -> str:
     heads = [f"{count:,}" for count in counts]
     lines = ["| Level | " + " | ".join(heads) + " | paper: for 99 % |", "|---" * (2 + len(counts)) + "|"]
     for level, found in levels.items():
-        cells = [spread(found.get(count, []), 100.0) for count in counts]
+        cells = [spread(found.get(count, []), 100.0, "not measured") for count in counts]
         low, high = PAPER[level]
         lines.append(f"| `{level}` | {' | '.join(cells)} | {low:,} to {high:,} |")
     return "\n".join(lines)
