@@ -53,7 +53,7 @@ def table() -> str:
     heads = [f"{count:,}" for count in counts]
     lines = ["| Level | " + " | ".join(heads) + " | paper: for 99 % |", "|---" * (2 + len(counts)) + "|"]
     for level, found in levels.items():
-        cells = [spread(found.get(count, []), 100.0) for count in counts]
+        cells = [spread(found.get(count, []), 100.0, "not measured") for count in counts]
         low, high = PAPER[level]
         lines.append(f"| `{level}` | {' | '.join(cells)} | {low:,} to {high:,} |")
     return "\n".join(lines)
@@ -75,7 +75,10 @@ def draw() -> None:
     axes.axhline(100 * (1 - GOAL), color="grey", linewidth=0.8, linestyle="--")
     axes.set(xscale="log", yscale="log", xlabel="demonstrations", ylabel="failures on test seeds, %")
     axes.set_title("BabyAI: dots are ours; bars are what the paper needed for 99 %", fontsize=10)
-    axes.legend(loc="lower left")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter("")
+    axes.legend(loc="upper right")
     figure.savefig(PICTURE, dpi=120)
 
 

@@ -15,6 +15,10 @@ class UsageError(VlaTrainError):
     exit_code = 2
 
 
+class StageError(UsageError):
+    """A stage that an environment does not have; which key asks for it is for others to say."""
+
+
 class DataError(VlaTrainError):
     """Demonstrations that are missing, empty, inconsistent or not finite."""
 

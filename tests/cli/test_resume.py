@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from tests.cli.conftest import run_folder
+
 LENGTH = ["steps=24", "every.save=5", "every.evaluate=12"]
 
 
@@ -63,7 +65,9 @@ def test_stopped_and_resumed_equals_uninterrupted(workplace, uninterrupted, sign
 
 
 def test_a_run_that_nobody_watches_learns_the_same(workplace, uninterrupted):
-    assert weights(workplace.train("name=unwatched", "diagnostics=false", *LENGTH)) == weights(uninterrupted)
+    assert weights(run_folder(workplace.here("vla-train", "name=unwatched", "diagnostics=false", *LENGTH))) == weights(
+        uninterrupted
+    )
 
 
 def test_a_stop_during_evaluation_is_saved_too(workplace, uninterrupted):
@@ -75,28 +79,28 @@ def test_a_stop_during_evaluation_is_saved_too(workplace, uninterrupted):
     )
     assert exit_code == 75, printed
     assert json.loads((run / "checkpoints" / "last" / "manifest.json").read_text())["step"] in (12, 13)
-    workplace.run("vla-train", f"resume={run}")
+    workplace.here("vla-train", f"resume={run}")
     assert weights(run) == weights(uninterrupted)
 
 
 def test_a_finished_run_exits_0_and_can_be_lengthened(workplace, uninterrupted):
     before = weights(uninterrupted)
-    assert "is finished" in workplace.run("vla-train", f"resume={uninterrupted}")
+    assert "is finished" in workplace.here("vla-train", f"resume={uninterrupted}")
     assert weights(uninterrupted) == before
-    longer = workplace.train("name=longer", "steps=6")
-    workplace.run("vla-train", f"resume={longer}", "steps=9")
+    longer = run_folder(workplace.here("vla-train", "name=longer", "steps=6"))
+    workplace.here("vla-train", f"resume={longer}", "steps=9")
     assert rows(longer)[-1]["step"] == 9
 
 
 def test_an_average_survives_a_stop(workplace):
     settings = ["optimizer.ema=0.9", "steps=12", "every.save=5", "every.evaluate=0"]
-    whole = workplace.train("name=average", *settings)
+    whole = run_folder(workplace.here("vla-train", "name=average", *settings))
     run, _, _ = workplace.interrupt("name=average-stopped", *settings, when=reached(6))
-    workplace.run("vla-train", f"resume={run}")
+    workplace.here("vla-train", f"resume={run}")
     assert weights(run) == weights(whole)
 
 
 def test_resume_refuses_other_settings(workplace, uninterrupted):
-    printed = workplace.run("vla-train", f"resume={uninterrupted}", "optimizer.lr=0.1", expect=2)
+    printed = workplace.here("vla-train", f"resume={uninterrupted}", "optimizer.lr=0.1", expect=2)
     assert "optimizer.lr" in printed
     assert "Traceback" not in printed

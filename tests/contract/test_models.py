@@ -19,7 +19,9 @@ from vla_train.spec import ActionSpec, ImageSpec, Spec
 from vla_train.types import Demonstration, Observation
 
 PROCESSOR_KEYS = ("image_size", "cameras", "max_tokens", "vocabulary", "language")
-VARIANTS = {"transformer": [{"stem": "film_conv"}, {"stem": "film_conv", "words": 2, "fusion": 40, "places": False}, {"stem": "patch"}]}
+VARIANTS = {
+    "transformer": [{"stem": "film_conv"}, {"stem": "film_conv", "words": 2, "fusion": 40, "places": False}, {"stem": "patch"}]
+}
 MODELS = [
     pytest.param((name, variant), id=" ".join((name, *map(str, variant.values()))))
     for name in folders.choices("model")  # those of installed plug-ins too

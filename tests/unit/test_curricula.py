@@ -179,3 +179,11 @@ def test_what_every_curriculum_promises(curriculum):
     curriculum.load_state_dict(state)
     assert curriculum.state_dict() == state
     assert set(curriculum.stage().weights or {curriculum.stage().name: 1.0}) <= {stage.name for stage in curriculum.stages()}
+
+
+def test_a_curriculum_of_one_stage_sees_its_figures():
+    """Where there is one stage its figures have no name before them."""
+    curriculum = Progressive(["walk"], patience=2)
+    curriculum.observe(100, Report(metrics={"success": 0.9, "held_out/loss": 0.1}))
+    assert curriculum.record.seen == [{"step": 100, "success": {"walk": 0.9}, "held_out/loss": {"walk": 0.1}}]
+    assert curriculum.figures()["curriculum/streak"] == 1

@@ -10,9 +10,10 @@ import time
 import numpy as np
 import pytest
 
-from tests.toy_dataset import toy_processor, write_toy
+from tests.toy_dataset import open_toy, toy_processor, write_toy
 from vla_train import stopping
 from vla_train.data.cache import open_cache
+from vla_train.data.frames import CachedFrames
 from vla_train.data.reader import open_reader
 from vla_train.errors import DataError, Interrupted
 
@@ -171,3 +172,13 @@ def test_the_default_place_does_not_change_the_fingerprint(folder):
     open_cache(folder / "cache", CountingReader(folder), toy_processor(folder))
     assert open_reader(folder).metadata.fingerprint == before
     shutil.rmtree(folder / "cache")
+
+
+def test_for_few_frames_no_cache_is_made_and_one_that_is_there_is_used(tmp_path):
+    folder = write_toy(tmp_path / "toy")
+    few, cache = open_toy(folder, whole=False), folder / "cache"
+    rows = np.array([[1], [4]])
+    pictures = few._frames.take(rows)["top"]
+    assert not cache.exists()
+    assert np.array_equal(open_toy(folder)._frames.take(rows)["top"], pictures)
+    assert isinstance(open_toy(folder, whole=False)._frames, CachedFrames)

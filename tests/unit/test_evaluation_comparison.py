@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,7 @@ from tests.fakes import Corridor, CountingAgent
 from tests.unit.test_evaluation_paired import result
 from vla_train.evaluation.comparison import comparison, comparison_metrics, print_comparison
 from vla_train.evaluation.table import table_rows
-from vla_train.evaluation.zero_shot import ZeroShot, ratios
+from vla_train.evaluation.zero_shot import ZeroShot, ratios, same_episodes
 from vla_train.spec import Report
 
 
@@ -20,7 +21,20 @@ def test_ratios_by_hand():
     found = ratios(metrics)
     assert found["zero_shot/pairs/ratio"] == pytest.approx(0.75)
     assert math.isnan(found["far/zero_shot/pairs/ratio"])
-    assert len(found) == 2
+
+
+def test_a_ratio_is_of_the_same_tasks():
+    # Seen: 30 of 40 that go to things, all 60 that go to places; the split asks for things alone: 0.6 / 0.75, not 0.6 / 0.9.
+    metrics = {"success": 0.9, "episodes": 100.0, "success/thing": 0.75, "episodes/thing": 40.0, "success/place": 1.0}
+    metrics |= {"episodes/place": 60.0, "zero_shot/pairs/success": 0.6, "zero_shot/pairs/success_low": 0.5}
+    metrics |= {"zero_shot/pairs/success_high": 0.7, "zero_shot/pairs/episodes": 100.0}
+    found = ratios(metrics | {"zero_shot/pairs/episodes/thing": 100.0})
+    same = {"zero_shot/pairs/ratio": 0.8, "zero_shot/pairs/seen_success": 0.75, "zero_shot/pairs/seen_episodes": 40.0}
+    assert found == pytest.approx(same)
+    assert math.isnan(ratios(metrics | {"zero_shot/pairs/episodes/push": 100.0})["zero_shot/pairs/ratio"])  # none was seen
+    split = {name: value for name, value in (metrics | found).items() if name.startswith("zero_shot/")}
+    shown = [row.detail for row in table_rows(Report(split)) if "of the success" in row.name]
+    assert shown == ["75.0 % in 40 episodes of the same tasks"]
 
 
 def test_splits_are_played_under_their_names():
@@ -76,3 +90,11 @@ def test_names_in_brackets_are_no_markup_on_a_terminal():
     print_comparison(comparison(won), Console(file=file, force_terminal=True, width=150))
     assert "run[/b]" in file.getvalue()
     assert "[old]run" in file.getvalue()
+
+
+def test_a_split_that_is_another_condition_once_more_is_told():
+    paraphrase = [result(seed, "success", condition="paraphrase") for seed in (1, 2)]
+    once_more = [result(seed, "failure", condition="zero_shot/templates") for seed in (2, 1)]
+    others = [replace(result(seed, "success", condition="zero_shot/pairs"), instruction="go there") for seed in (1, 2)]
+    assert same_episodes([*paraphrase, *once_more, *others]) == {"templates": "the same episodes as paraphrase"}
+    assert same_episodes([*once_more, *others]) == {}

@@ -77,3 +77,15 @@ def test_why_there_is_none(dataset, why):
     report = CrossModal(dataset, frames=10)(agent_that_obeys([[1.0, 0.0]], [[1.0, 0.0]]))
     assert report.not_applicable[NAME].startswith(why)
     assert not report.metrics
+
+
+def test_each_part_of_a_mixture_by_itself():
+    dataset = Told([[1.0, 0.0]] * 3, ["go", "left", "open"])
+    dataset.trained = np.array([[1.0, 0.0], [0.0, 1.0]] * 2)
+    dataset.by_part = lambda frames: {"one": frames[: len(frames) // 2], "two": frames[len(frames) // 2 :]}
+    told, opposite = [[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]], [[0.0, 1.0]] * 3
+    metrics = CrossModal(dataset, frames=10)(agent_that_obeys(told, opposite)).metrics
+    assert metrics[f"one/{NAME}"] == 1.0
+    assert metrics[f"two/{NAME}"] == pytest.approx(0.8)
+    assert metrics[NAME] == pytest.approx(2.6 / 3)
+    assert metrics[f"two/{NAME}_frames"] == 2.0

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.fakes import CountingAgent
 from vla_train.errors import UsageError
 from vla_train.evaluation.figures import figures
+from vla_train.evaluation.latency import WARM_UP, Timed
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.table import print_report, table_rows
 from vla_train.metrics import wilson_interval
@@ -25,7 +27,7 @@ def result(outcome, condition="plain", task="go", length=10, **changes):
 RESULTS = [
     result("success", length=4, named="red cup", first_touched="red cup"),
     result("success", length=6, named="red cup", first_touched="blue box"),
-    result("failure", length=20, named="red cup", first_touched=""),  # touched nothing: not counted
+    result("failure", length=20, named="red cup", first_touched=""),  # touched nothing: counted among all that name one
     result("failure", length=30, task="push", named="", first_touched="red cup"),  # names nothing: not counted
     result("crash", length=3, task="push"),
     result("success", "swapped"),
@@ -46,6 +48,9 @@ def test_figures_by_hand():
     assert found["swapped/success"] == 0.5
     assert found["first_touched"] == 0.5
     assert found["first_touched_episodes"] == 2
+    assert found["named_touched_first"] == pytest.approx(1 / 3)  # of all that name an object
+    assert (found["named_touched_first_low"], found["named_touched_first_high"]) == wilson_interval(1, 3)
+    assert found["named_touched_first_episodes"] == 3
     assert "foreign/success" not in found
 
 
@@ -67,7 +72,9 @@ def test_figures_without_touches_or_without_whole_episodes():
     found = figures([result("crash")])
     assert found["success"] == 0.0
     assert "length" not in found
-    assert "first_touched" not in found
+    assert not any("touched" in name for name in found)
+    unknown = figures([result("failure", named="red cup")])  # nothing is touched, or the environment does not tell
+    assert not any("touched" in name for name in unknown)
 
 
 @pytest.fixture
@@ -115,6 +122,8 @@ def test_table_is_plain_text_where_there_is_no_terminal(report):
     assert "\x1b" not in file.getvalue()
     assert lines[0].split() == ["success", "40.0", "%", "11.8", "to", "76.9", "%,", "5", "episodes"]
     assert any(line.startswith("  push") and "2 episodes" in line for line in lines)
+    touched = [line.split() for line in lines if "touched" in line or "of all that" in line]
+    assert [(line[-2], line[-8]) for line in touched] == [("2", "50.0"), ("3", "33.3")]
     assert any(line.startswith("swapped instruction") and "3 excluded" in line for line in lines)
     assert any(line.startswith("foreign") and line.endswith("not applicable  all ask for the same") for line in lines)
 
@@ -144,3 +153,25 @@ def test_table_has_a_part_for_each_stage():
         *("two", "success", "mean length", "crashes", "foreign instruction"),
         *("all stages", "success", "mean length", "crashes"),
     ]
+
+
+def test_table_has_a_part_for_each_stage_also_without_plain_episodes():
+    part = figures([result("success", "swapped")])
+    metrics = part | {f"{stage}/{name}": value for stage in ("one", "two") for name, value in part.items()}
+    episodes = [result("success", "swapped", stage="one"), result("success", "swapped", stage="two")]
+    reasons = {f"{stage}/blind": "not given: baseline=" for stage in ("one", "two")}
+    for report in (Report(metrics, episodes, reasons), Report({}, [], reasons)):
+        rows = table_rows(report, ["one", "two"])
+        assert [row.name for row in rows if not row.value] == ["one", "two", "all stages"]
+        assert not any("/" in row.name for row in rows)
+
+
+@pytest.mark.parametrize(("calls", "slow"), [(19, None), (20, "p99")])
+def test_a_percentile_of_few_calls_is_not_told(calls, slow):
+    timed = Timed(CountingAgent(chunk=1))
+    timed.milliseconds, timed.rows = [1.0] * (WARM_UP + calls), [3] * WARM_UP + [2] * (calls - 1) + [1]
+    metrics = timed.figures()
+    assert ("latency_ms_p99" in metrics) == bool(slow)
+    [row] = table_rows(Report(metrics))
+    assert row.name == "planning, rows due"
+    assert row.detail.split("; ")[1:] == ([] if slow is None else ["p99 1.00 ms"]) + ["1.9 rows a call", f"{calls} calls"]

@@ -186,7 +186,17 @@ def test_strengths_are_checked_before_anything_is_loaded(words):
         composed(words)
 
 
-@pytest.mark.parametrize("words", ["robustness=[0.5]", "zero_shot=[pairs]", "suite=full"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("robustness=[0.5]", "zero_shot=[pairs]", "suite=full", "suite=grounding", "conditions=[plain,swapped]"),
+        *("held_out_frames=64", "open_loop=[3]", "video_episodes=2"),
+    ],
+)
 def test_a_comparison_does_not_leave_out_silently_what_was_asked_for(words):
     with pytest.raises(UsageError, match="compare plays the plain episodes alone"):
         composed(words, "checkpoint=null", "compare=[a,b]")
+
+
+def test_a_comparison_may_be_asked_for_nothing_else():
+    composed("conditions=[plain]", "held_out_frames=0", "open_loop=[]", "video_episodes=0", "checkpoint=null", "compare=[a,b]")

@@ -79,7 +79,7 @@ def test_actions_arrive_as_the_environment_takes_them():
         ({"env_id": "Cartpole-v1"}, "did you mean CartPole-v1"),
         ({"env_id": "tests.broken_worlds:Broken-raise-v0"}, "no environment of this name"),  # would import a module
         ({"env_id": "Blackjack-v1"}, r"shows Tuple\(.*a Dict of these"),
-        ({"stage": "complex_tasks"}, "curriculum=none"),
+        ({"stage": "complex_tasks"}, "has no stages, so leave this out"),
     ],
 )
 def test_what_cannot_be_is_said(keys, words):

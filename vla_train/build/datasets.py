@@ -79,7 +79,9 @@ def spec_of(config: Config, readers: Mapping[str, Reader]) -> Spec:
     )
 
 
-def open_dataset(config: Config, reader: Reader, processor: Processor, name: str = "") -> DemonstrationDataset:
+def open_dataset(
+    config: Config, reader: Reader, processor: Processor, name: str = "", *, whole: bool = True
+) -> DemonstrationDataset:
     """The dataset with its frame cache: beside data that this program made, else under ``<output>/caches``, for nothing is
     written among the recordings of others.
 
@@ -92,7 +94,7 @@ def open_dataset(config: Config, reader: Reader, processor: Processor, name: str
     cache = None if ours else output / "caches" / reader.metadata.fingerprint[:12]
     chosen = {key: config["dataset"][key] for key in keys} | {"held_out": config["dataset"].get("held_out")}
     loading = {CACHE: config["dataset"].get(CACHE), "buffer": config.get("source", {}).get("shuffle")}
-    return DemonstrationDataset(reader, processor, cache=cache, domain=domain, **chosen, **loading)
+    return DemonstrationDataset(reader, processor, cache=cache, domain=domain, whole=whole, **chosen, **loading)
 
 
 def _domain(domains: Sequence[str], name: str) -> int:

@@ -3,8 +3,9 @@
 import contextlib
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vla_train import checkpoint, runtime
 from vla_train.build.comparing import compare
@@ -17,13 +18,14 @@ from vla_train.diagnostics import FromCheckpoint, lines
 from vla_train.errors import DataError, UsageError
 from vla_train.evaluation.conditions import Baseline
 from vla_train.evaluation.cross_modal import CrossModal
+from vla_train.evaluation.held_out import HeldOut
 from vla_train.evaluation.horizon_table import print_horizon
 from vla_train.evaluation.open_loop import OpenLoop
 from vla_train.evaluation.report import write_report
 from vla_train.evaluation.robustness import Robustness
 from vla_train.evaluation.robustness_table import print_robustness
 from vla_train.evaluation.table import print_report
-from vla_train.evaluation.zero_shot import ZeroShot, ratios
+from vla_train.evaluation.zero_shot import ZeroShot, ratios, same_episodes
 from vla_train.processor import Processor
 from vla_train.reporting.evaluation_page import write_page
 from vla_train.spec import Evaluator, Report, Stage
@@ -78,18 +80,19 @@ def _evaluate(config: Config, settings: runtime.Runtime, stack: contextlib.ExitS
         evaluators.append(ZeroShot(splits, stages=[stage.name for stage in stages], **played))
     if config["robustness"] and makers:
         evaluators.append(Robustness(*makers, strengths=config["robustness"], **played))
-    evaluators += _of_dataset(config, dataset, judged)
+    evaluators += of_dataset(config, dataset, judged.execute)
     evaluators.append(FromCheckpoint(dataset, reason, judged.run))
     for evaluator in evaluators:
         report = report.merged(evaluator(judged.agent))
-    report = report.merged(Report(ratios(report.metrics)))
+    same = same_episodes(report.episodes)
+    report = report.merged(Report(ratios(report.metrics), sections={"zero_shot": same} if same else {}))
     console.close()
     if not report.metrics and not report.pictures:
         raise UsageError(f"there is nothing to measure: {NO_WORLD}, and {reason or 'no held-out demonstrations'}")
     facts = {"checkpoint": str(saved.path), "step": saved.step, "stages": [stage.name for stage in stages]}
     facts |= {name: config[name] for name in ("suite", "seeds", "baseline", "zero_shot", "robustness")} | used
     facts |= {name: config[name] for name in CHANGES if config[name] is not None}
-    _show(report)
+    _show(report, [stage.name for stage in stages])
     paths = write_report(folder, report, facts, fps=max(judged.spec.rate, 4.0))  # slower is tiresome
     paths["page"] = write_page(paths["report"], report, [judged.run], max(judged.spec.rate, 4.0))
     for name, path in paths.items():
@@ -97,8 +100,10 @@ def _evaluate(config: Config, settings: runtime.Runtime, stack: contextlib.ExitS
     return {"report": str(paths["report"]), "metrics": report.metrics}
 
 
-def _show(report: Report) -> None:
-    print_report(report)
+def _show(report: Report, stages: Sequence[str]) -> None:
+    print_report(report, evaluated=stages)
+    for split, why in report.sections.get("zero_shot", {}).items():
+        print(f"zero-shot: {split}: {why}")
     if "horizon" in report.sections:
         print_horizon(report.sections["horizon"])
     if "robustness" in report.sections:
@@ -141,14 +146,23 @@ def _splits(names: Sequence[str], trained: Config, makers: Sequence[Maker]) -> t
     return splits, {f"zero_shot/{own}": "the run was trained on this split"} if own in names else {}
 
 
-def _of_dataset(config: Config, dataset: DemonstrationDataset | None, judged: Judged) -> list[Evaluator]:
-    """What is measured and drawn on recorded episodes, beside ``HeldOut``."""
+def of_dataset(config: Config, dataset: DemonstrationDataset | None, execute: int | None) -> list[Evaluator]:
+    """What is measured and drawn on recorded episodes, beside ``HeldOut`` where some of them are held out."""
     found: list[Evaluator] = []
     if dataset is not None and config["held_out_frames"]:
-        found.append(CrossModal(dataset, frames=config["held_out_frames"]))
+        none = not len(dataset.frames("validation"))  # which HeldOut says, once for all that is missing
+        found.append(HeldOut(dataset) if none else CrossModal(dataset, frames=config["held_out_frames"]))
     if dataset is not None and config["open_loop"] != []:
-        found.append(OpenLoop(dataset, episodes=config["open_loop"], execute=judged.execute))
+        found.append(OpenLoop(dataset, episodes=config["open_loop"], execute=execute))
     return found
+
+
+def recorded_of(recorded: Mapping[str, Any], stages: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
+    """What was recorded of the evaluated ``stages``; {} if none of them is one of the run's ``own``. What has the names of no
+    stages (the parts of a mix, the one dataset of an older checkpoint) was recorded for all of the run's own."""
+    if not set(stages) & set(own):
+        return {}
+    return {name: recorded[name] for name in stages if name in recorded} or dict(recorded)
 
 
 def _dataset(
@@ -162,7 +176,9 @@ def _dataset(
     recorded = every.get("parts", {"": every})  # an older checkpoint knows of one dataset only
     if not recorded:
         return None, "the run learned in its environment, without demonstrations"
-    recorded = {stage.name: recorded[stage.name] for stage in stages if stage.name in recorded} or recorded
+    recorded = recorded_of(recorded, [stage.name for stage in stages], [stage.name for stage in stages_of(trained, None)])
+    if not recorded:
+        return None, f"the run has no demonstrations of {config['stage']}"
     if config["dataset"] and len(recorded) > 1:
         raise UsageError(f"dataset names one folder, but the run had several: choose a stage= of {', '.join(recorded)}")
     if not config["dataset"] and any("folder" not in facts for facts in recorded.values()):
@@ -173,7 +189,7 @@ def _dataset(
         folder = Path(config["dataset"] or facts["folder"])
         try:
             reader = make_data(part_of(trained, name)).open(folder)
-            parts[name] = open_dataset(trained | place, reader, processor, name)
+            parts[name] = open_dataset(trained | place, reader, processor, name, whole=False)
         except DataError as error:
             if config["dataset"]:
                 raise

@@ -11,6 +11,7 @@ from torch import nn
 
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
+from vla_train.build.stages import naming
 from vla_train.config import folders
 from vla_train.data.dataset import DemonstrationDataset
 from vla_train.envs import workers
@@ -55,7 +56,8 @@ def environment_maker(config: Config, stage: Stage, *, guarded: bool = True) -> 
         randomization = changes.pop("randomization") if "randomization" in changes else make_randomization(config)
         unknown = sorted(set(changes) - set(node))
         if unknown:
-            raise UsageError(f"the environment has no {', '.join(unknown)}; it has {', '.join(sorted(set(node) - {'_target_'}))}")
+            name, known = config["choices"]["environment"], ", ".join(sorted(set(node) - {"_target_"}))
+            raise UsageError(f"environment={name} has no {', '.join(unknown)}: leave that out. It has {known}")
         keys = {key: value for key, value in (node | changes).items() if key != "_target_"}
         running = {key: keys.pop(key) for key in workers.SETTINGS if key in keys}
         target = configuration.resolve_target(node["_target_"], "environment")
@@ -64,7 +66,8 @@ def environment_maker(config: Config, stage: Stage, *, guarded: bool = True) -> 
                 name = config["choices"]["environment"]
                 raise UsageError(f"environment={name} has nothing that could be randomized: set randomization=none")
             keys["randomization"] = randomization
-        made = workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
+        with naming(config, stage.name):
+            made = workers.spread(functools.partial(target, stage=stage.name, **keys), num_envs, **running)
         return safe(config, made) if guarded else made
 
     return maker

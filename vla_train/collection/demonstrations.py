@@ -74,7 +74,10 @@ class Demonstrations:
         with closing(make_environment(1)) as environment:  # one is enough to see which dataset it is
             if "expert" in environment.not_applicable:
                 reason = environment.not_applicable["expert"]
-                raise UsageError(f"this environment has no expert ({reason}); set dataset.path to demonstrations that exist")
+                raise UsageError(
+                    f"this environment has no expert ({reason}): set dataset.path to demonstrations that exist, or learn by "
+                    "trying, as paradigm=ppo does (also reinforce; dqn for discrete actions, sac for continuous ones)"
+                )
             recipe = self.recipe(environment, settings)
             words = [name, *([environment.name] if hasattr(environment, "name") else []), fingerprint(recipe)]
         folder = output / "datasets" / "-".join(words)

@@ -7,6 +7,15 @@ from vla_train.config import mix, rules, words
 from vla_train.config.schema import Schema, elsewhere
 from vla_train.config.targets import target_problem, targets_in
 
+NOT_COMPARED: dict[str, Any] = {  # what a comparison of policies does not look at: vla-eval's keys, and what asks for nothing
+    "conditions": ["plain"],
+    "zero_shot": [],
+    "robustness": [],
+    "held_out_frames": 0,
+    "open_loop": [],
+    "dataset": None,
+    "video_episodes": 0,
+}
 MOST_PROBLEMS = 5  # a message must stay readable
 MUST_BE_GIVEN = {
     "output": "the folder of the dataset, a new one or one to add to: output=data/NAME",
@@ -25,7 +34,7 @@ class Checker:
     def check(self, config: Mapping[str, Any]) -> dict[str, Any]:
         result = self._section(config, self.schema.shipped, "")
         if not self.problems:
-            self.problems += combinations(self.schema.kind, result)
+            self.problems += combinations(self.schema.kind, result, self.schema.shipped)
         return result
 
     def message(self) -> str:
@@ -105,15 +114,18 @@ def _spoken(rule: str) -> str:
     return rule.replace(" | ", " or ")
 
 
-def combinations(kind: str, config: Mapping[str, Any]) -> list[str]:
-    """What each value allows but the values together do not, as far as it can be known without building anything."""
+def combinations(kind: str, config: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:
+    """What each value allows but the values together do not, as far as it can be known without building anything.
+
+    ``shipped``: the values of keys that nobody set.
+    """
     if kind == "policy":
         return []
     found = []
     if config["sweep"]["resume"] is not None:
         found.append("sweep.resume goes on with a sweep: give it with -m and the words of the sweep. A run goes on with resume=.")
     if kind == "eval":
-        return found + _of_evaluation(config)
+        return found + _of_evaluation(config, shipped)
     if kind == "collect":
         return found + _of_collecting(config)
     lengths = [config["steps"], config["env_steps"], config["minutes"], config["paradigm"].get("steps")]
@@ -159,7 +171,7 @@ def _of_reinforcement(config: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _of_evaluation(config: Mapping[str, Any]) -> list[str]:
+def _of_evaluation(config: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:
     found = []
     if (config["checkpoint"] is None) == (config["compare"] is None):
         given = "checkpoint= and compare= exclude each other" if config["compare"] else "checkpoint= is missing"
@@ -168,8 +180,9 @@ def _of_evaluation(config: Mapping[str, Any]) -> list[str]:
         )
     if config["compare"] and config["baseline"] is not None:
         found.append("compare and baseline exclude each other: name the baseline among those to compare.")
-    if config["compare"] and (more := [name for name in ("zero_shot", "robustness") if config[name]]):
-        found.append(f"compare plays the plain episodes alone: leave out {' and '.join(more)}, and a suite= that sets it.")
+    more = [name for name, nothing in NOT_COMPARED.items() if config[name] not in (shipped[name], nothing)]
+    if config["compare"] and more:
+        found.append(f"compare plays the plain episodes alone: leave out {', '.join(more)}, or the suite= that sets it.")
     if config["zero_shot"] and config["split"] is not None:
         found.append("zero_shot and split exclude each other: zero_shot compares with what was trained.")
     if config["zero_shot"] and "plain" not in config["conditions"]:

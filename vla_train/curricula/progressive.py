@@ -71,7 +71,8 @@ class Progressive:
         """Judge the present stage by an evaluation after ``step`` updates."""
         found: dict[str, Any] = {"step": step}
         for metric in METRICS.values():
-            values = {name: report.metrics.get(f"{name}/{metric}") for name in self._names[: self.reached()]}
+            alone = len(self._names) == 1  # whose figures have no stage before them
+            values = {name: report.metrics.get(metric if alone else f"{name}/{metric}") for name in self._names[: self.reached()]}
             found[metric] = {name: value for name, value in values.items() if value is not None}
         self.record.seen.append(found)
         name = self._names[self.record.stage]

@@ -35,12 +35,11 @@ def open_cache(folder: Path, reader: Reader, processor: Processor) -> dict[str, 
     shapes = _shapes(reader, processor)
     if not shapes:
         return {}
-    key = hashlib.sha256(f"{VERSION} {reader.metadata.fingerprint} {processor.cache_key}".encode()).hexdigest()[:16]
-    home = folder / key
+    home = _home(folder, reader, processor)
     if not _whole(home, shapes):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with polite_lock(folder / f"{key}.lock"):
+            with polite_lock(folder / f"{home.name}.lock"):
                 if not _whole(home, shapes):
                     _build(home, reader, processor, shapes)
         except OSError as error:
@@ -51,9 +50,18 @@ def open_cache(folder: Path, reader: Reader, processor: Processor) -> dict[str, 
     return {camera: np.asarray(open_memmap(_file(home, camera), mode="r")) for camera in shapes}
 
 
+def has_cache(folder: Path, reader: Reader, processor: Processor) -> bool:
+    """Whether ``open_cache`` would find everything there."""
+    return _whole(_home(folder, reader, processor), _shapes(reader, processor))
+
+
 def cache_bytes(reader: Reader, processor: Processor) -> int:
     """How much room the cache takes, or would take."""
     return sum(math.prod(shape) for shape in _shapes(reader, processor).values())
+
+
+def _home(folder: Path, reader: Reader, processor: Processor) -> Path:
+    return folder / hashlib.sha256(f"{VERSION} {reader.metadata.fingerprint} {processor.cache_key}".encode()).hexdigest()[:16]
 
 
 def _shapes(reader: Reader, processor: Processor) -> dict[str, tuple[int, ...]]:

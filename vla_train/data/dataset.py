@@ -25,7 +25,8 @@ class DemonstrationDataset:
     ``source`` is its folder, or its reader where that is open already: opening hashes every file. ``validation`` is the share
     of episodes that is held out, chosen by ``seed``; ``held_out`` names them instead. Decoded frames are kept under ``cache``
     (the folder's own ``cache/`` by default), unless they take more than ``cache_gb``: see ``open_frames``. ``domain`` is which
-    of the Spec's domains it is. DataError if the folder holds no sound dataset or not the Processor's cameras.
+    of the Spec's domains it is; ``whole``, whether all frames will be looked at.
+    DataError if the folder holds no sound dataset or not the Processor's cameras.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class DemonstrationDataset:
         cache_gb: float | None = None,
         buffer: int | None = None,
         domain: int = 0,
+        whole: bool = True,
     ):
         reader = open_reader(source) if isinstance(source, Path) else source
         folder, metadata = reader.folder, reader.metadata
@@ -71,6 +73,7 @@ class DemonstrationDataset:
             cache_gb=cache_gb,
             buffer=buffer,
             ordered=self.episodes["train"],
+            whole=whole,
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from vla_train.data.cache import cache_bytes, open_cache
+from vla_train.data.cache import cache_bytes, has_cache, open_cache
 from vla_train.data.records import RandomReader, Reader
 from vla_train.errors import DataError, Notice
 from vla_train.processor import Processor
@@ -42,13 +42,17 @@ def open_frames(
     cache_gb: float | None,
     buffer: int | None,
     ordered: np.ndarray | None = None,
+    whole: bool = True,
 ) -> Frames:
     """The cache below ``folder`` (made first if it is not there), unless it would take more than ``cache_gb`` (None: never too
     much). Then frames are decoded as they are drawn; with a shuffle ``buffer`` of so many samples those of the episodes that are
     ``ordered`` (None: all) are, in runs, once an epoch.
 
-    DataError where a plug-in's reader gives no chosen frames.
+    Where few frames are looked at (not the ``whole``), a cache is used if it is there, and none is made where the reader gives
+    chosen frames. DataError where a plug-in's reader gives none and must.
     """
+    if not whole and isinstance(reader, RandomReader) and not has_cache(folder, reader, processor):
+        return DecodedFrames(reader, processor, starts, None)
     size = cache_bytes(reader, processor)
     if cache_gb is None or size / 1e9 <= cache_gb:
         return CachedFrames(open_cache(folder, reader, processor))

@@ -15,7 +15,7 @@ import numpy as np
 
 from vla_train.envs.contract import Goal
 from vla_train.envs.vector import RowsVectorEnv, library_call
-from vla_train.errors import UsageError, WorldError
+from vla_train.errors import StageError, UsageError, WorldError
 from vla_train.spec import ActionSpec, Spec
 from vla_train.types import RawObservation
 
@@ -51,7 +51,7 @@ class BabyAIVectorEnv(RowsVectorEnv[Any]):
             raise UsageError(f"dataset.view={view}: BabyAI has the views rgb and symbolic")
         if not 3 <= tile_size <= 64:
             raise UsageError(f"environment.tile_size={tile_size}: a tile has 3 to 64 pixels")
-        identifier = _identifier(level if stage == "none" else stage)
+        identifier = _identifier(level) if stage == "none" else _identifier(stage, StageError)
         from vla_train.envs import babyai_episode, babyai_missions, babyai_symmetry, babyai_view
 
         self.level = level if stage == "none" else stage
@@ -131,7 +131,7 @@ class BabyAIVectorEnv(RowsVectorEnv[Any]):
         return {"images": {"view": image}, "state": state, "instruction": [episode.goal.instruction for episode in self.episodes]}
 
 
-def _identifier(level: str) -> str:
+def _identifier(level: str, wrong: type[UsageError] = UsageError) -> str:
     """The registered name of a level, e.g. BabyAI-GoToLocal-v0."""
     try:
         from vla_train.envs import babyai_missions  # noqa: F401  # registers the levels and silences the library
@@ -141,7 +141,8 @@ def _identifier(level: str) -> str:
     if level not in levels:
         by_lower = {name.lower(): name for name in levels}
         near = difflib.get_close_matches(level.lower(), by_lower, n=1, cutoff=0.0)
-        raise UsageError(
-            f"BabyAI has no level {level!r}; did you mean {by_lower[near[0]]}? Its levels: {', '.join(sorted(levels))}"
+        out = " (a stage is a level here: leave it out for environment.level)" if wrong is StageError else ""
+        raise wrong(
+            f"BabyAI has no level {level!r}{out}; did you mean {by_lower[near[0]]}? Its levels: {', '.join(sorted(levels))}"
         )
     return levels[level]

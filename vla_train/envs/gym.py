@@ -12,7 +12,7 @@ import numpy as np
 from vla_train.envs.contract import Goal
 from vla_train.envs.gym_spaces import View, action_spec, to_action
 from vla_train.envs.vector import RowEpisode, RowsVectorEnv, library_call
-from vla_train.errors import UsageError, WorldError
+from vla_train.errors import StageError, UsageError, WorldError
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import RawObservation
 
@@ -57,7 +57,7 @@ class GymVectorEnv(RowsVectorEnv[Any]):
         horizon: int | None = None,
     ) -> None:
         if stage != "none":
-            raise UsageError(f"curriculum stage {stage!r}: a gymnasium environment has no stages; set curriculum=none")
+            raise StageError("a gymnasium environment has no stages, so leave this out")
         registered = _registered(env_id)
         pixels = observation == "pixels"
         first = _make(env_id, pixels)

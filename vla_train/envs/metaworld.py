@@ -14,7 +14,7 @@ import numpy as np
 from vla_train.envs import metaworld_draw
 from vla_train.envs.metaworld_tasks import INSTRUCTIONS, groups_of, tasks_of
 from vla_train.envs.vector import RowsVectorEnv
-from vla_train.errors import UsageError
+from vla_train.errors import StageError, UsageError
 from vla_train.spec import ActionSpec, ImageSpec, Spec
 from vla_train.types import RawObservation
 
@@ -58,7 +58,7 @@ class MetaWorldVectorEnv(RowsVectorEnv[Any]):
         rendering: Literal["fast", "full"] = "fast",
         horizon: int = 500,
     ) -> None:
-        tasks = tasks_of(benchmark, task) if stage == "none" else tasks_of("MT1", stage)
+        tasks = tasks_of(benchmark, task) if stage == "none" else tasks_of("MT1", stage, StageError)
         _check(cameras, crop, horizon)
         try:
             from vla_train.envs import metaworld_episode

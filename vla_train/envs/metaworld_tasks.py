@@ -78,17 +78,15 @@ VERSION = "-v3"
 INSTRUCTIONS = {f"{task}{VERSION}": words for group in GROUPS.values() for task, words in group.items()}
 
 
-def tasks_of(benchmark: str, task: str) -> tuple[str, ...]:
+def tasks_of(benchmark: str, task: str, wrong: type[UsageError] = UsageError) -> tuple[str, ...]:
     """The tasks of MT1 (the one named), MT10 or MT50, in alphabetical order but for MT10, which keeps the library's.
 
-    Raises UsageError for a task or a benchmark that there is not.
+    Raises UsageError for a task (of this kind: ``wrong``) or a benchmark that there is not.
     """
     if benchmark == "MT1":
         if task not in INSTRUCTIONS:
             near = difflib.get_close_matches(task, INSTRUCTIONS, n=1, cutoff=0.0)[0]
-            raise UsageError(
-                f"Meta-World has no task {task!r}; did you mean {near}? Its tasks: {', '.join(sorted(INSTRUCTIONS))}"
-            )
+            raise wrong(f"Meta-World has no task {task!r}; did you mean {near}? Its tasks: {', '.join(sorted(INSTRUCTIONS))}")
         return (task,)
     if benchmark not in ("MT10", "MT50"):
         raise UsageError(f"dataset.benchmark={benchmark}: Meta-World's benchmarks here are MT1, MT10 and MT50")

@@ -29,7 +29,8 @@ class CrossModal:
     """Predicts held-out actions for the instruction and for its opposite, and compares both with the recorded action.
 
     The figure is the mean of max(0, cos(prediction, recorded) - cos(prediction for the opposite, recorded)) over at most
-    ``frames`` held-out frames whose instruction has an opposite and whose three actions have a direction.
+    ``frames`` held-out frames whose instruction has an opposite and whose three actions have a direction. Of a mixture so
+    many are taken of each part; the figures of each stand under ``<part>/``, and those of all frames together without prefix.
     """
 
     def __init__(self, dataset: DemonstrationDataset, *, frames: int, batch_size: int = 256) -> None:
@@ -37,7 +38,9 @@ class CrossModal:
         self._scale = Scaling(dataset)
         held_out = dataset.frames("validation")
         changes = np.array([perturbed(text) != text for text in dataset.instructions], bool)
-        self._frames = spread(held_out[changes[dataset.episode_of[held_out]]], frames)
+        parts = dataset.by_part(held_out[changes[dataset.episode_of[held_out]]])
+        self._parts = {name: spread(rows, frames) for name, rows in parts.items()}
+        self._frames = np.concatenate(list(self._parts.values()))
 
     def __call__(self, agent: Any) -> Report:
         if self._dataset.spec.action.kind == "discrete":
@@ -45,12 +48,13 @@ class CrossModal:
         if not len(self._frames):
             pairs = ", ".join("/".join(pair) for pair in ANTONYMS)
             return Report({}, not_applicable={NAME: f"no held-out instruction has one of the words {pairs}"})
-        parts = [self._cosines(agent, rows) for rows in self._batches()]
-        gain = np.concatenate([np.maximum(told - opposite, 0.0) for told, opposite in parts])
-        counted = gain[~np.isnan(gain)]
-        if not len(counted):
-            return Report({}, not_applicable={NAME: "no held-out action with such an instruction has a direction"})
-        return Report({NAME: float(counted.mean()), f"{NAME}_frames": float(len(counted))})
+        cosines = [self._cosines(agent, rows) for rows in self._batches()]
+        gain = np.concatenate([np.maximum(told - opposite, 0.0) for told, opposite in cosines])
+        found = _figures(gain)
+        for name, rows in self._parts.items() if len(self._parts) > 1 else ():
+            found |= _figures(gain[np.isin(self._frames, rows)], f"{name}/")
+        reason = {} if found else {NAME: "no held-out action with such an instruction has a direction"}
+        return Report(found, not_applicable=reason)
 
     def _batches(self) -> list[np.ndarray]:
         return [self._frames[start : start + self._batch_size] for start in range(0, len(self._frames), self._batch_size)]
@@ -68,3 +72,8 @@ class CrossModal:
                 predicted = agent.policy.act(observation.to(agent.device))[:, 0].float().cpu().numpy()
             found.append(metrics.cosine(self._scale(predicted), recorded, valid))
         return found[0], found[1]
+
+
+def _figures(gain: np.ndarray, prefix: str = "") -> dict[str, float]:
+    counted = gain[~np.isnan(gain)]
+    return {f"{prefix}{NAME}": float(counted.mean()), f"{prefix}{NAME}_frames": float(len(counted))} if len(counted) else {}

@@ -38,6 +38,22 @@ def divergence(
     return ({NAME: float(np.mean(whole))} if whole else {}), {}
 
 
+def together(metrics: Mapping[str, float], stages: Sequence[str]) -> dict[str, float]:
+    """Of several stages what their episodes do not tell: the mean distance over the swapped episodes of all, and how many
+    episodes were left out of each condition."""
+    found: dict[str, float] = {}
+    for name, value in metrics.items():
+        stage, _, figure = name.partition("/")
+        if stage in stages and figure.endswith("/excluded"):
+            found[figure] = found.get(figure, 0.0) + value
+    parts = [
+        (metrics[f"{stage}/{NAME}"], metrics[f"{stage}/swapped/episodes"]) for stage in stages if f"{stage}/{NAME}" in metrics
+    ]
+    if parts:
+        found[NAME] = sum(value * count for value, count in parts) / sum(count for _, count in parts)
+    return found
+
+
 def distances(one: np.ndarray, two: np.ndarray, spec: ActionSpec) -> np.ndarray:
     """float64 [n] of chunks [n, h, a]: the mean over their steps of the Euclidean distance, in units in which the bounds are -1
     and 1. Categorical: the share of steps at which they differ."""

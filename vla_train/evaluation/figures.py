@@ -12,7 +12,7 @@ CONDITIONS = ("plain", "swapped", "foreign", "empty", "garbage", "paraphrase", "
 _JUDGING = ("plain", "swapped", "paraphrase")
 _RATE = ("success", "success_low", "success_high")
 _GAP = ("paraphrase/gap", "paraphrase/gap_low", "paraphrase/gap_high")
-_FIRST_TOUCHED = ("first_touched", "first_touched_low", "first_touched_high")
+TOUCHED = ("first_touched", "named_touched_first")  # of the episodes that touched something; of all that name an object
 
 
 def prefix_of(condition: str) -> str:
@@ -42,7 +42,8 @@ def metric_names(
         names += [prefix_of(condition) + name for condition in played for name in (*rates, "crashes", "length", "reward")]
         if "plain" in played:
             names += [f"{name}/{task}" for name in rates for task in tasks]
-            names += [] if "first_touched" in not_applicable else list(_FIRST_TOUCHED)
+            touched = () if "first_touched" in not_applicable else TOUCHED
+            names += [name + end for name in touched for end in ("", "_low", "_high")]
     if has_held_out:
         compared = ("agreement",) if discrete else ("alignment", "cosine")
         names += [f"held_out/{name}" for name in ("loss", "action_accuracy", *compared)]
@@ -97,11 +98,14 @@ def _paraphrase_gap(results: Sequence[EpisodeResult]) -> dict[str, float]:
 
 
 def _first_touched(results: Sequence[EpisodeResult]) -> dict[str, float]:
-    """How often the object first touched is the one named, among episodes that name one and touched something."""
-    counted = [result for result in results if result.named and result.first_touched]
-    if not counted:
-        return {}
-    hits = sum(result.first_touched == result.named for result in counted)
-    low, high = wilson_interval(hits, len(counted))
-    found = dict(zip(_FIRST_TOUCHED, (share(hits, len(counted)), low, high), strict=True))
-    return found | {"first_touched_episodes": float(len(counted))}
+    """How often the object first touched is the one named: among episodes that name one and touched something, and among all that
+    name one. Nothing where none touched something: the environment may not tell."""
+    named = [result for result in results if result.named]
+    touched = [result for result in named if result.first_touched]
+    hits = sum(result.first_touched == result.named for result in touched)
+    found: dict[str, float] = {}
+    for name, counted in zip(TOUCHED, (touched, named), strict=True) if touched else ():
+        low, high = wilson_interval(hits, len(counted))
+        found |= {name: share(hits, len(counted)), f"{name}_low": low, f"{name}_high": high}
+        found[f"{name}_episodes"] = float(len(counted))
+    return found

@@ -11,6 +11,7 @@ from vla_train.spec import Acts
 from vla_train.types import RawObservation
 
 WARM_UP = 3  # first calls of a measurement, which allocate memory and choose kernels; not counted
+FEW = 20  # with fewer calls a 99th percentile is their longest one
 
 
 class Timed:
@@ -36,13 +37,15 @@ class Timed:
         self.agent.reset(rows)
 
     def figures(self) -> dict[str, float]:
-        """Milliseconds of a planning call, and how many rows it planned for on average. {} if there were too few calls."""
+        """Milliseconds of a planning call, and how many rows it planned for on average. {} if there were too few calls;
+        without the 99th percentile if there were fewer than 20."""
         counted = self.milliseconds[WARM_UP:]
         if not counted:
             return {}
+        slow = {"latency_ms_p99": percentile(counted, 99.0)} if len(counted) >= FEW else {}
         return {
             "latency_ms_p50": percentile(counted, 50.0),
-            "latency_ms_p99": percentile(counted, 99.0),
+            **slow,
             "latency_rows": float(np.mean(self.rows[WARM_UP:])),
             "latency_calls": float(len(counted)),
         }
@@ -57,4 +60,4 @@ def single_row_latency(agent: Acts, observation: RawObservation, calls: int) -> 
         timed.act(images, observation["instruction"][:1], observation["state"][:1])
     agent.reset()
     figures = timed.figures()
-    return {f"single_{name}": figures[name] for name in ("latency_ms_p50", "latency_ms_p99", "latency_calls")}
+    return {f"single_{name}": value for name, value in figures.items() if name != "latency_rows"}

@@ -7,7 +7,7 @@ from typing import Any
 from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
 from vla_train.evaluation.conditions import NOT_GIVEN, SILENT, Baseline, Progress, StageTest
-from vla_train.evaluation.divergence import divergence
+from vla_train.evaluation.divergence import divergence, together
 from vla_train.evaluation.figures import CONDITIONS, figures
 from vla_train.evaluation.films import filmed
 from vla_train.evaluation.groups import group_figures
@@ -92,7 +92,7 @@ class Success:
         report = Report(metrics={})
         for stage, part in zip(self._stages, reports, strict=True):
             report = report.merged(_prefixed(part, f"{stage.name}/"))
-        return report.merged(Report(metrics=figures(report.episodes)))
+        return report.merged(Report(together(report.metrics, [stage.name for stage in self._stages]) | figures(report.episodes)))
 
     def _stage(self, environment: Environment) -> StageTest:
         return StageTest(

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vla_train.evaluation.conditions import NOT_GIVEN
+from vla_train.evaluation.figures import TOUCHED
 from vla_train.spec import Report
 
 RATES = {
@@ -23,6 +24,7 @@ RATES = {
     "blind/success": "language-blind policy",
     "random/success": "random policy",
     "first_touched": "first touched is named",
+    "named_touched_first": "  of all that name an object",
 }
 NUMBERS = {
     "paraphrase/gap": ("lost by the paraphrase", "{:+.1%}"),
@@ -33,7 +35,7 @@ NUMBERS = {
     "crashes": ("crashes", "{:.0f}"),
     "aborted": ("episodes aborted by safety", "{:.0f}"),
     "limited": ("steps whose action was cut", "{:.0f}"),
-    "latency_ms_p50": ("planning, all rows", "{:.2f} ms"),
+    "latency_ms_p50": ("planning, rows due", "{:.2f} ms"),
     "single_latency_ms_p50": ("planning, one row", "{:.2f} ms"),
     "held_out/loss": ("held-out loss", "{:.4f}"),
     "held_out/action_accuracy": ("held-out action accuracy", "{:.1%}"),
@@ -52,10 +54,13 @@ class Row:
     detail: str = ""
 
 
-def table_rows(report: Report) -> list[Row]:
-    """All figures of a report, with a heading (a row without value) before each stage, or part of a mix, if there are several."""
-    stages, together = list(dict.fromkeys(result.stage for result in report.episodes)), "all stages"
-    if f"{stages[0]}/success" not in report.metrics if stages else True:
+def table_rows(report: Report, evaluated: Sequence[str] = ()) -> list[Row]:
+    """All figures of a report, with a heading (a row without value) before each stage, or part of a mix, if there are several.
+    ``evaluated``: the stages that it is about; by default those of its episodes."""
+    known = evaluated or dict.fromkeys(result.stage for result in report.episodes)
+    names = [*report.metrics, *report.not_applicable]
+    stages, together = [stage for stage in known if any(name.startswith(f"{stage}/") for name in names)], "all stages"
+    if not stages:
         end = "/held_out/loss"
         stages, together = [name.removesuffix(end) for name in report.metrics if name.endswith(end)], "all parts"
     if not stages:
@@ -69,9 +74,9 @@ def table_rows(report: Report) -> list[Row]:
     return [*rows, Row(together, ""), *_rows(metrics, reasons)]
 
 
-def print_report(report: Report, console: Console | None = None) -> None:
-    """Print the table to ``console`` (default: standard output)."""
-    print_rows(table_rows(report), console)
+def print_report(report: Report, console: Console | None = None, *, evaluated: Sequence[str] = ()) -> None:
+    """Print the table (see ``table_rows``) to ``console`` (default: standard output)."""
+    print_rows(table_rows(report, evaluated), console)
 
 
 def print_rows(rows: Sequence[Row], console: Console | None = None) -> None:
@@ -119,7 +124,9 @@ def _zero_shot(numbers: Mapping[str, float]) -> list[Row]:
     for name in (key for key in numbers if re.fullmatch(r"zero_shot/[^/]+/success", key)):
         split, ratio = name.split("/")[1], numbers.get(name.replace("success", "ratio"), math.nan)
         rows.append(_rate(numbers, name, f"zero-shot: {split}"))
-        rows.append(Row("  of the success on what was seen", "-" if math.isnan(ratio) else f"{100 * ratio:.1f} %"))
+        seen, episodes = (numbers.get(name.replace("success", f"seen_{key}"), math.nan) for key in ("success", "episodes"))
+        told = f"{100 * seen:.1f} % in {episodes:.0f} episodes of the same tasks" if episodes > 0 else ""
+        rows.append(Row("  of the success on what was seen", "-" if math.isnan(ratio) else f"{100 * ratio:.1f} %", told))
     return rows
 
 
@@ -131,7 +138,7 @@ def _missing(title: str, reason: str) -> Row:
 
 def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -> Row:
     low, high = numbers[f"{name}_low{task}"], numbers[f"{name}_high{task}"]
-    count = numbers[f"{name}_episodes" if name == "first_touched" else name.replace("success", "episodes") + task]
+    count = numbers[f"{name}_episodes" if name in TOUCHED else name.replace("success", "episodes") + task]
     detail = f"{100 * low:.1f} to {100 * high:.1f} %, {count:.0f} episodes"
     excluded = numbers.get(name.replace("success", "excluded")) if "/" in name else None
     return Row(title, f"{100 * numbers[name + task]:.1f} %", detail + (f", {excluded:.0f} excluded" if excluded else ""))
@@ -139,8 +146,9 @@ def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -
 
 def _detail(numbers: Mapping[str, float], name: str) -> str:
     if name.endswith("latency_ms_p50"):
-        rows = numbers.get(name.replace("ms_p50", "rows"), 1.0)
-        return f"median; p99 {numbers[name.replace('p50', 'p99')]:.2f} ms; {rows:.0f} rows at once"
+        rows, slow = numbers.get(name.replace("ms_p50", "rows")), numbers.get(name.replace("p50", "p99"))
+        told = ["median", "" if slow is None else f"p99 {slow:.2f} ms", "" if rows is None else f"{rows:.1f} rows a call"]
+        return "; ".join([*filter(None, told), f"{numbers[name.replace('ms_p50', 'calls')]:.0f} calls"])
     if name == "paraphrase/gap":
         return f"{100 * numbers['paraphrase/gap_low']:+.1f} to {100 * numbers['paraphrase/gap_high']:+.1f} %, paired"
     if name == "held_out/cross_modal":

@@ -65,7 +65,7 @@ def html(facts: Mapping[str, Any], report: Report, runs: Sequence[Run], fps: flo
             _by_scope("Success", scopes, measured.success, "Bars with their 95 % interval (Wilson). Thin line: chance."),
             _films(report, scopes, fps),
             _grounding(scopes),
-            _by_scope("Zero-shot", scopes, measured.zero_shot, "Combinations that were kept out of training."),
+            _zero_shot(facts, scopes),
             _robustness(scopes, pictures),
             _held_out(facts, scopes, pictures),
             *(_shown(name, picture) for name, picture in pictures.items()),
@@ -135,6 +135,13 @@ def _grounding(scopes: Sequence[Scope]) -> str:
     """Does the policy do what the words say?"""
     caption = "The same scenes with other words; below each name, what a policy that listens reaches. Thin line: chance."
     return _by_scope("Grounding", scopes, measured.grounding, caption, table(figures.grounding(scopes)))
+
+
+def _zero_shot(facts: Mapping[str, Any], scopes: Sequence[Scope]) -> str:
+    """Success on what was kept out of training; splits that are the same finding as another row are said to be."""
+    same = [f"{printable(split)}: {printable(why)}." for split, why in mapping(facts, "zero_shot").items()]
+    caption = " ".join(["Words or combinations that were kept out of training.", *same])
+    return _by_scope("Zero-shot", scopes, measured.zero_shot, caption)
 
 
 def _robustness(scopes: Sequence[Scope], pictures: dict[str, bytes]) -> str:

@@ -39,8 +39,8 @@ FURTHER: Names = {
     "limited": ("steps whose action was cut", "{:,.0f}".format),
     "length": ("mean length, steps", "{:.1f}".format),
     "reward": ("mean return", "{:.2f}".format),
-    "latency_ms_p50": ("planning for all rows, median ms", "{:.2f}".format),
-    "latency_ms_p99": ("planning for all rows, 99th percentile ms", "{:.2f}".format),
+    "latency_ms_p50": ("planning for the rows due, median ms", "{:.2f}".format),
+    "latency_ms_p99": ("planning for the rows due, 99th percentile ms", "{:.2f}".format),
     "single_latency_ms_p50": ("planning for one row, median ms", "{:.2f}".format),
     "single_latency_ms_p99": ("planning for one row, 99th percentile ms", "{:.2f}".format),
 }

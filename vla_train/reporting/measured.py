@@ -18,6 +18,7 @@ GROUNDING = {  # a condition: its name, what it is, and where a policy that list
     "garbage": ("garbage instruction", "told letters without sense", "no higher than chance"),
 }
 TOUCHED = "first_touched"
+NAMED_TOUCHED = "named_touched_first"
 _AXIS = re.compile(r"robustness/([^/]+)/([^/]+)/success")
 _SPLIT = re.compile(r"zero_shot/([^/]+)/success")
 
@@ -93,6 +94,7 @@ def grounding(scope: Scope) -> list[Rate]:
         note = f"{meaning}; should be {wanted}"
         found += rate(scope.metrics, f"{condition}/{PLAIN}", title, note=note) or _missing(scope, condition, title)
     named = rate(scope.metrics, TOUCHED, "first object touched is the one named", note="should be near 100 %")
+    named += rate(scope.metrics, NAMED_TOUCHED, "of all that name an object", indent=True)
     return found + (named or _missing(scope, TOUCHED, "first object touched is the one named"))
 
 
@@ -103,6 +105,8 @@ def zero_shot(scope: Scope) -> list[Rate]:
     for split in splits:
         ratio = scope.metrics.get(f"zero_shot/{split}/ratio", math.nan)
         note = "" if math.isnan(ratio) else f"{100 * ratio:.1f} % of the success on what was seen"
+        among = scope.metrics.get(f"zero_shot/{split}/seen_episodes", math.nan)
+        note += f" ({among:.0f} episodes of the same tasks)" if note and among > 0 else ""
         seen += rate(scope.metrics, f"zero_shot/{split}/{PLAIN}", f"unseen: {split}", note=note)
     return seen
 
@@ -119,7 +123,7 @@ def rate(metrics: Metrics, name: str, title: str, *, task: str = "", note: str =
     """The share called ``name`` with interval and count; [] where it was not measured."""
     if name + task not in metrics:
         return []
-    counted = f"{name}_episodes" if name == TOUCHED else f"{name.removesuffix(PLAIN)}episodes"
+    counted = f"{name}_episodes" if name in (TOUCHED, NAMED_TOUCHED) else f"{name.removesuffix(PLAIN)}episodes"
     value, low, high, episodes = (metrics.get(key + task, math.nan) for key in (name, f"{name}_low", f"{name}_high", counted))
     excluded = metrics.get(f"{name.removesuffix(PLAIN)}excluded", 0.0) if "/" in name else 0.0
     told = [part for part in (note, f"{excluded:.0f} episodes left out" if excluded else "") if part]

@@ -8,7 +8,7 @@ from vla_train.envs.tabletop.render import CAMERAS
 from vla_train.envs.tabletop.splits import IS_HELD_OUT, SPLITS
 from vla_train.envs.tabletop.stages import STAGES
 from vla_train.envs.tabletop.world import MAX_OBJECTS
-from vla_train.errors import UsageError
+from vla_train.errors import StageError, UsageError
 
 assert (~IS_HELD_OUT).sum() >= MAX_OBJECTS
 
@@ -26,7 +26,7 @@ def check_options(
 ) -> None:
     """Raise UsageError with the first thing that is wrong."""
     if stage == "none":  # what curriculum=none, the default of recorded data, asks for
-        raise UsageError(f"tabletop plays one of its stages, and none is chosen: curriculum={' or '.join(STAGES)}")
+        raise StageError(f"tabletop plays one of its stages, and none is chosen: curriculum={' or '.join(STAGES)}")
     _choice("stage", stage, STAGES)
     _choice("split", split, SPLITS)
     _choice("actions", actions, ACTIONS)
@@ -49,4 +49,5 @@ def _choice(what: str, value: str, known: Collection[str]) -> None:
     if value not in known:
         near = get_close_matches(str(value), list(known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"tabletop: unknown {what} {value!r}.{hint} There are: {', '.join(known)}")
+        kind = StageError if what == "stage" else UsageError
+        raise kind(f"tabletop: unknown {what} {value!r}.{hint} There are: {', '.join(known)}")
