@@ -1,6 +1,6 @@
 """CQL beside d3rlpy's, and behavioural cloning, on one dataset that our collector recorded.
 
-    python scripts/benchmark_cql.py --seeds 0 1 2 [--steps 10000]
+    python scripts/benchmark_cql.py --seeds 0 1 2 [--steps 4000]
     python scripts/benchmark_cql.py --table
 
 The data: 100 episodes of Pendulum-v1, played by what SAC had learned after 1,500, 3,000, 4,500 and 6,000 updates. All sides read
@@ -161,7 +161,7 @@ def table() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[])
-    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--child", help=argparse.SUPPRESS)

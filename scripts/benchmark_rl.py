@@ -54,9 +54,12 @@ def learn(task: Task, seed: int, steps: int, episodes: int) -> dict[str, Any]:
     import torch
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.evaluation import evaluate_policy
+    from stable_baselines3.common.vec_env import VecNormalize
 
     torch.set_num_threads(1)
-    env = make_vec_env(task.env_id, n_envs=task.num_envs, seed=seed)
+    env: Any = make_vec_env(task.env_id, n_envs=task.num_envs, seed=seed)
+    if task.normalize:
+        env = VecNormalize(env, gamma=task.theirs["gamma"])
     settings = {name: value for name, value in task.theirs.items() if name not in ("schedule", "activation")}
     if task.theirs.get("schedule") == "linear":
         settings["learning_rate"] = functools.partial(_line, settings["learning_rate"])
@@ -66,7 +69,10 @@ def learn(task: Task, seed: int, steps: int, episodes: int) -> dict[str, Any]:
     start = time.perf_counter()
     model.learn(steps)
     seconds = time.perf_counter() - start
-    test = make_vec_env(task.env_id, n_envs=min(episodes, 50), seed=TEST_SEED)
+    test: Any = make_vec_env(task.env_id, n_envs=min(episodes, 50), seed=TEST_SEED)
+    if task.normalize:
+        test = VecNormalize(test, training=False, norm_reward=False)
+        test.obs_rms = env.obs_rms
     mean, _ = evaluate_policy(model, test, n_eval_episodes=episodes, deterministic=True)
     return {"return": float(mean), "seconds": seconds}
 
@@ -129,7 +135,7 @@ def main() -> None:
         steps = chosen.steps or task.steps
         for seed in chosen.seeds:
             for side in ("ours", "sb3"):
-                asked = task.ours if side == "ours" else sorted(map(str, task.theirs.items()))
+                asked = task.ours if side == "ours" else [*sorted(map(str, task.theirs.items())), task.normalize]
                 settings = hashlib.sha256(json.dumps([asked, chosen.episodes]).encode()).hexdigest()[:12]
                 key = {"task": name, "side": side, "seed": seed, "steps": steps, "settings": settings, "code": code[side]}
                 where = (seed, steps, chosen.episodes)

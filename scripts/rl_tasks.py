@@ -1,7 +1,7 @@
 """The settings of ``benchmark_rl.py``, ours and Stable-Baselines3's side by side.
 
-They are those that its zoo tuned for its own algorithms, but for what only one of the two has (normalization of observations,
-clip ranges that shrink, state-dependent exploration).
+They are those that its zoo tuned for its own algorithms, but for what only one of the two has (clip ranges that shrink, noise
+that depends on the state).
 """
 
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ class Task:
     num_envs: int
     ours: tuple[str, ...]
     theirs: dict[str, Any]
+    normalize: bool = False  # theirs: observations and rewards, as ours with paradigm.normalize_states, normalize_rewards
 
 
 TASKS = {
@@ -43,11 +44,13 @@ TASKS = {
             *("experiment=cartpole_ppo", "name=acrobot_ppo", "dataset.env_id=Acrobot-v1", "source.num_envs=16"),
             *("source.steps=256", "paradigm.minibatches=64", "paradigm.epochs=4", "paradigm.gamma=0.99"),
             *("paradigm.gae_lambda=0.94", "paradigm.entropy_weight=0", "optimizer.lr=3e-4", "optimizer.schedule=constant"),
+            *("paradigm.normalize_states=true", "paradigm.normalize_rewards=true"),
         ),
         theirs={
             **{"n_steps": 256, "batch_size": 64, "n_epochs": 4, "gamma": 0.99, "gae_lambda": 0.94, "ent_coef": 0.0},
             **{"learning_rate": 3e-4, "clip_range": 0.2, "policy_kwargs": {"net_arch": [64, 64]}, "activation": "tanh"},
         },
+        normalize=True,
     ),
     "cartpole_dqn": Task(
         env_id="CartPole-v1",
