@@ -12,7 +12,9 @@ from tests.cli.conftest import run_folder
 
 assert broken_worlds
 SMALL = ["source.num_envs=4", "source.steps=16", "every.evaluate=0", "evaluation.held_out_frames=0"]
-CARTPOLE = ["paradigm=ppo", "dataset=gym", "dataset.env_id=CartPole-v1", "model=feature_mlp", *SMALL]
+RUNNING = ["paradigm.normalize_states=true", "paradigm.normalize_rewards=true"]
+RECORDED = "model.words=0"  # without words losses are recorded
+CARTPOLE = ["paradigm=ppo", "dataset=gym", "dataset.env_id=CartPole-v1", "model=feature_mlp", RECORDED, *RUNNING, *SMALL]
 TABLE = ["paradigm=ppo", "environment.cameras=[]", "model=feature_mlp", *SMALL]
 
 
@@ -42,6 +44,9 @@ def test_a_run_learns_in_its_world_alone(workplace, whole):
     assert last["samples"] == 6 * 4 * 16
     assert {f"train/{name}" for name in ("return", "length", "kl", "clip_fraction", "explained_variance", "entropy")} <= set(last)
     assert json.loads((whole / "report.json").read_text())["metrics"]["length"] > 0
+    policy = load_file(whole / "checkpoints" / "last" / "policy.safetensors")
+    assert policy["normalizer.state_limit"].item() == 10.0
+    assert (policy["normalizer.state_scale"] < 1.0).any(), "the poles' angles are small"
     data = json.loads((whole / "checkpoints" / "last" / "data.json").read_text())
     assert data["fingerprint"] == facts["dataset"]
     assert data["parts"] == {}
@@ -56,7 +61,14 @@ def test_stopped_in_the_middle_of_episodes_and_resumed_it_is_the_same_to_the_bit
     assert [[row.get(name) for name in names] for row in rows(run)] == [[row.get(name) for name in names] for row in rows(whole)]
 
 
-REPLAY = ["model=feature_mlp", "every.evaluate=0", "evaluation.held_out_frames=0", "source.steps=3", "source.num_envs=2"]
+REPLAY = [
+    "model=feature_mlp",
+    RECORDED,
+    "every.evaluate=0",
+    "evaluation.held_out_frames=0",
+    "source.steps=3",
+    "source.num_envs=2",
+]
 REPLAY += ["source.batch_size=8", "source.capacity=40", "source.learning_starts=30", "source.n_step=2"]
 CONSTANT = ["paradigm.epsilon=0.5", "paradigm.epsilon_final=0.5"]  # whatever the length of the run
 OFF_POLICY = {

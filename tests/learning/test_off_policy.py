@@ -108,7 +108,7 @@ def test_soft_actor_critic_finds_the_action_that_is_asked_for(tmp_path, monkeypa
     monkeypatch.setattr("tests.unit.test_paradigms_sac.make_encoder", lambda: encoder(CONTINUOUS))
     policy = policy_of(CONTINUOUS, SquashedGaussianHead)
     sac = make_sac(policy, lr=3e-3, critic_hidden=32)
-    train(sac, Match, CONTINUOUS, tmp_path, 500)
+    train(sac, Match, CONTINUOUS, tmp_path, 800)
     x = torch.linspace(-1.0, 1.0, 9)
     chosen = policy.head.act(policy.encoder.layers(torch.stack([x, 0 * x], 1)))[:, 0, 0] * 2.0
     assert (chosen - 1.5 * x).abs().max() < 0.35

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from vla_train.optim import Optimizer, Progress, traceable
+from vla_train.optim import Optimizer, Progress, TracedCall, traceable
 from vla_train.optim.adamw import AdamW
+from vla_train.types import Observation
 
 
 class Problem:
@@ -113,6 +114,32 @@ def test_a_run_goes_on_from_its_state_to_the_bit():
         resumed.step(*batch)
     for ours, theirs in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_a_call_is_recorded_without_gradients_and_follows_the_weights():
+    torch.manual_seed(0)
+    model, calls = nn.Linear(3, 2), []
+
+    def function(batch):
+        calls.append(1)
+        return model(batch.state[:, 0]) + torch.rand(())
+
+    traced, batch = TracedCall(function, model), observe_numbers(torch.randn(4, 3))
+    for weight in (1.0, 2.0):
+        nn.init.constant_(model.weight, weight)
+        torch.manual_seed(3)
+        found = traced(batch)
+        torch.manual_seed(3)
+        assert torch.equal(found, model(batch.state[:, 0]) + torch.rand(()))
+        assert not found.requires_grad
+    assert len(calls) == 1
+
+
+def observe_numbers(state: torch.Tensor) -> Observation:
+    """[n, s] as what a policy sees."""
+    one = torch.ones(len(state), 1, dtype=torch.int64)
+    names = {"tokens": one, "token_mask": one.bool(), "present": one.bool(), "task": one[:, 0], "domain": one[:, 0]}
+    return Observation(images={}, state=state[:, None], **names)
 
 
 def test_adamw_is_torch_s_to_the_bit_also_where_gradients_are_missing():

@@ -109,7 +109,8 @@ class TracedCall:
                 None if full else record(lambda *found: [function(argument.filled(found))], leaves, self._owner)
             )
         play = self._recordings[key]
-        return self._function(argument) if play is None else play(*leaves)[0]
+        with torch.no_grad():
+            return self._function(argument) if play is None else play(*leaves)[0]
 
 
 def record(function: Play, leaves: Sequence[Tensor], owner: nn.Module | None) -> Play | None:
