@@ -222,7 +222,7 @@ BAD = {  # damage, what convert says, what validate says
     ),
     "no number": (
         not_a_number,
-        r"action.arm.0 is nan at step 1 of episode 1",
+        r"action.arm is not finite at step 1 of episode 1 \(data/chunk-000/episode_000001.parquet\)",
         r"action.arm is not finite in 1 frames, first at step 1 of",
     ),
 }
