@@ -11,7 +11,7 @@ import numpy as np
 
 from vla_train import checkpoint, runtime
 from vla_train import config as configuration
-from vla_train.build.judged import stages_of
+from vla_train.build.judged import check_fit, stages_of
 from vla_train.build.objects import Config, environment_maker, load_agent
 from vla_train.collection.behaviour import Behaviour
 from vla_train.collection.collect import Collected, Wish
@@ -25,9 +25,9 @@ from vla_train.collection.recording import World, writing
 from vla_train.collection.terminal import Terminal
 from vla_train.envs import workers
 from vla_train.envs.contract import Environment
-from vla_train.errors import CheckpointError, UsageError
+from vla_train.errors import UsageError
 from vla_train.evaluation.success import check_execution
-from vla_train.rollouts.chunks import chunk_executor
+from vla_train.rollouts.chunks import chunk_executor, executed
 from vla_train.spec import Stage
 
 NO_RANDOMIZATION = {"_target_": None}
@@ -169,14 +169,10 @@ def _with_policy(config: Config, saved: checkpoint.Checkpoint, world: World) -> 
     """The checkpoint by its own path, for ``last`` may move on meanwhile, and how its chunks are executed."""
     trained = configuration.load_saved(saved.text("config.yaml"), where=str(saved.path / "config.yaml"))
     processor = load_agent(saved.path).processor
-    if wrong := processor.spec.mismatches(world.spec):
-        raise CheckpointError(
-            f"{saved.path} was made for another world than environment={config['choices']['environment']} (what it needs, not "
-            "what is there):\n  " + "\n  ".join(wrong)
-        )
+    check_fit(saved, processor.spec, world.spec, config["choices"]["environment"])
     chosen = {name: trained["evaluation"][name] if config[name] is None else config[name] for name in ("execute", "ensemble")}
     check_execution(processor.spec, chosen["execute"], chosen["ensemble"])
-    chosen["execute"] = chosen["execute"] or max(1, processor.spec.chunk // 2)
+    chosen["execute"] = executed(chosen["execute"], processor.spec.chunk)
     return config | chosen | {"checkpoint": str(saved.path.resolve())}
 
 

@@ -74,8 +74,10 @@ def worlds(judged: Judged, stages: Sequence[Stage], changes: Mapping[str, Any], 
     found: list[Maker] = []
     for maker in filter(None, (environment_maker(judged.trained, stage) for stage in stages)):
         changed = functools.partial(maker, **changes)
+        environment = changed(1)
+        environment.close()
         for each in (judged, *others):
-            _check_fit(each, changed, judged.trained["choices"]["environment"])
+            check_fit(each.saved, each.spec, environment.io_spec, judged.trained["choices"]["environment"])
         found.append(changed)
     return found
 
@@ -91,12 +93,11 @@ def closed_by(stack: contextlib.ExitStack, maker: Maker) -> Maker:
     return opened
 
 
-def _check_fit(judged: Judged, maker: Maker, name: str) -> None:
-    environment = maker(1)
-    environment.close()
-    if wrong := judged.spec.mismatches(environment.io_spec):
+def check_fit(saved: checkpoint.Checkpoint, spec: Spec, world: Spec, name: str) -> None:
+    """Raise CheckpointError where the policy of a checkpoint, for ``spec``, cannot act in a ``world``, environment=``name``."""
+    if wrong := spec.mismatches(world):
         raise CheckpointError(
-            f"{judged.saved.path} was made for another world than environment={name} (what it needs, not what is there):\n  "
+            f"{saved.path} was made for another world than environment={name} (what it needs, not what is there):\n  "
             + "\n  ".join(wrong)
             + "\nA policy acts where its features are: name checkpoints of the same environment."
         )

@@ -31,7 +31,7 @@ from vla_train.errors import CheckpointError, DataError, UsageError
 from vla_train.models.policy import Policy
 from vla_train.optim import Average
 from vla_train.rollouts import Agent
-from vla_train.rollouts.chunks import chunk_executor
+from vla_train.rollouts.chunks import chunk_executor, executed
 from vla_train.sources.dagger import DaggerSource
 from vla_train.spec import Spec, Stage
 
@@ -140,7 +140,7 @@ class PlayedRounds:
 
     def _player(self, share: float) -> MixturePlayer:
         settings, device = self._config["evaluation"], next(self._policy.parameters()).device
-        execute = settings["execute"] or max(1, self._processor.spec.chunk // 2)
+        execute = executed(settings["execute"], self._processor.spec.chunk)
         executor = chunk_executor(ROWS, execute, ensemble=settings["ensemble"])
         return MixturePlayer(Agent(self._policy, self._processor, device=device), executor, Turns(share))
 

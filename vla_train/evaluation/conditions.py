@@ -11,6 +11,7 @@ from vla_train.envs.contract import NO_PARAPHRASES, Environment, Goal, Rewords
 from vla_train.evaluation.baselines import Expert, RandomAgent
 from vla_train.evaluation.scenes import Scene, chance_goals, foreign_instructions, garbage, survey, swapped_goals
 from vla_train.rollouts import Episode, Prepare, play
+from vla_train.rollouts.chunks import executed
 from vla_train.spec import Acts, EpisodeResult
 from vla_train.types import RawObservation
 
@@ -123,7 +124,7 @@ class StageTest:
         }
 
     def _setting(self, agent: Any, seeds: Sequence[int] | None = None, **changes: Any) -> Setting:
-        execute = self._execute or max(1, getattr(agent, "chunk", 1) // 2)
+        execute = executed(self._execute, getattr(agent, "chunk", 1))
         return Setting(agent, self._seeds if seeds is None else seeds, execute, self._ensemble, **changes)
 
     @cached_property
@@ -176,7 +177,7 @@ class StageTest:
     def _blind(self, agent: Any) -> Setting | str:
         if self._baseline is None:
             return NO_BASELINE
-        execute = self._baseline.execute or max(1, self._baseline.agent.chunk // 2)
+        execute = executed(self._baseline.execute, self._baseline.agent.chunk)
         return Setting(self._baseline.agent, self._seeds, execute, self._baseline.ensemble)
 
     def _one_goal(self) -> str:

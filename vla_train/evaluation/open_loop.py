@@ -11,6 +11,7 @@ from vla_train.data.dataset import DemonstrationDataset
 from vla_train.errors import UsageError
 from vla_train.evaluation.open_loop_picture import Trace, draw
 from vla_train.rollouts import evaluating, own_randomness
+from vla_train.rollouts.chunks import executed
 from vla_train.spec import Report
 
 
@@ -36,7 +37,7 @@ class OpenLoop:
             raise UsageError(f"open_loop={missing}: the data has the episodes 0 to {dataset.num_episodes - 1}{left_out}")
         self._dataset = dataset
         self._episodes = dataset.episodes["validation"][:1].tolist() if episodes is None else list(episodes)
-        self._execute = execute or max(1, dataset.chunk // 2)
+        self._execute = executed(execute, dataset.chunk)
         self._batch_size = batch_size
 
     def __call__(self, agent: Any) -> Report:

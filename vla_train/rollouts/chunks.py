@@ -94,6 +94,11 @@ class TemporalEnsemble:
         return actions
 
 
+def executed(execute: int | None, chunk: int) -> int:
+    """How many actions of each chunk are executed: as many as were asked for, or half of the ``chunk``, at least one."""
+    return execute or max(1, chunk // 2)
+
+
 def chunk_executor(num_rows: int, execute: int, *, ensemble: bool) -> ChunkExecutor:
     """How ``evaluation.execute`` and ``evaluation.ensemble`` say that chunks are executed."""
     return TemporalEnsemble(num_rows) if ensemble else RecedingHorizon(num_rows, execute)
