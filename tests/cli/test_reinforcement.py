@@ -263,7 +263,8 @@ def test_a_plugins_environment_that_goes_wrong_ends_the_process_with_one_message
         "change": "an environment whose spaces change cannot be learned in; wrap it in one that always shows the same",
         "nan reward": "mend the environment's reward, nothing can be learned from that",
     }
-    started = {fault: workplace.start("vla-train", *words, f"environment.fault={fault}", f"name=faulty-{fault[:3]}") for fault in told}
+    named = {fault: [f"environment.fault={fault}", f"name=faulty-{fault[:3]}"] for fault in told}
+    started = {fault: workplace.start("vla-train", *words, *own) for fault, own in named.items()}
     for fault, process in started.items():
         printed, _ = process.communicate(timeout=240)
         assert process.returncode == 6, printed
