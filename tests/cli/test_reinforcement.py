@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -165,6 +166,15 @@ def test_a_cloned_policy_goes_on_by_trying(train, cloned):
     train(f"resume={again}", "steps=2")
     straight = run_folder(train("name=tuned", f"init={cloned[1]}", *TABLE, "steps=2", "optimizer.schedule=constant", *tuned))
     assert weights(again) == weights(straight), "the reference is the policy that the run began with, not the one resumed"
+
+
+def test_values_beside_a_cloned_policy_begin_with_what_it_sees(train, cloned):
+    words = ["steps=1", "paradigm.value_network=separate", "optimizer.lr=1e-30"]
+    run = run_folder(train("name=seeing", f"init={cloned[1]}", *TABLE, *words))
+    state = load_file(run / "checkpoints" / "last" / "training" / "state.safetensors")
+    policy = load_file(run / "checkpoints" / "last" / "policy.safetensors")
+    begun = {name.removeprefix("paradigm/value."): tensor for name, tensor in state.items() if "/value.encoder." in name}
+    assert begun and all(torch.equal(tensor, policy[name]) for name, tensor in begun.items())
 
 
 def test_what_is_said_beside_init_has_an_effect(train, cloned):
