@@ -174,7 +174,8 @@ def test_values_beside_a_cloned_policy_begin_with_what_it_sees(train, cloned):
     state = load_file(run / "checkpoints" / "last" / "training" / "state.safetensors")
     policy = load_file(run / "checkpoints" / "last" / "policy.safetensors")
     begun = {name.removeprefix("paradigm/value."): tensor for name, tensor in state.items() if "/value.encoder." in name}
-    assert begun and all(torch.equal(tensor, policy[name]) for name, tensor in begun.items())
+    assert begun
+    assert all(torch.equal(tensor, policy[name]) for name, tensor in begun.items())
 
 
 def test_what_is_said_beside_init_has_an_effect(train, cloned):
