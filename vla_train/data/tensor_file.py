@@ -17,7 +17,8 @@ from vla_train.data.choice import Choice
 from vla_train.data.json_rows import parsed
 from vla_train.data.lerobot_layout import Feature
 from vla_train.data.paths import refuse_links_out
-from vla_train.data.plain_table import RATE, PlainTable, camera
+from vla_train.data.plain_table import PlainTable, camera
+from vla_train.data.recorded_times import RATE
 from vla_train.data.windows import runs
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
