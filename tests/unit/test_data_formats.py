@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from tests.formats import LENGTHS, TEXTS, write_collector, write_image_folder, write_libero, write_robomimic, write_tensors
 from tests.recordings import FEATURES, number, write_v21
@@ -208,6 +209,14 @@ def convert(monkeypatch, capsys):
         return code, capsys.readouterr().err
 
     return run
+
+
+def test_texts_of_tensors_go_by_the_number_of_the_episode(tmp_path):
+    write_tensors(tmp_path)
+    parts = load_file(tmp_path / "demos.safetensors")
+    save_file(parts | {"episode_indices": 9 - parts["episode_indices"]}, tmp_path / "demos.safetensors")
+    metadata = open_reader(tmp_path, Choice(), "tensors").metadata
+    assert metadata.instructions == list(reversed(TEXTS))
 
 
 def test_a_file_of_tensors_is_converted_once(tmp_path, convert):
