@@ -257,11 +257,9 @@ def make_paradigm(
     if config["optimizer"]["micro_batches"] > 1 and not target.splittable:
         name = config["choices"]["paradigm"]
         raise UsageError(f"paradigm={name} has a loss over the whole batch: set optimizer.micro_batches=1")
-
-    def encoder() -> nn.Module:
-        return copy.deepcopy(policy.encoder) if config["init"] else make_encoder(config, processor).to(settings.device)  # type: ignore[no-any-return]
-
-    offered = {"make_encoder": encoder, "progress": progress}
+    fresh = functools.partial(make_encoder, config, processor)
+    encoder = functools.partial(copy.deepcopy, policy.encoder) if config["init"] else fresh
+    offered = {"make_encoder": lambda: encoder().to(settings.device), "progress": progress}
     offered |= {"num_envs": config["source"].get("num_envs", 1)}
     asked = inspect.signature(target).parameters
     chosen = {name: value for name, value in offered.items() if name in asked}
