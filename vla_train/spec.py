@@ -154,7 +154,7 @@ class Stage:
 class EpisodeResult:
     """One evaluated episode: a row of ``episodes.csv``."""
 
-    condition: str  # plain, swapped, ...: evaluation.figures.CONDITIONS
+    condition: str  # plain, swapped, ...: conditions.CONDITIONS
     stage: str
     seed: int
     task: str

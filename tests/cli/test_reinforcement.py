@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
@@ -16,6 +17,31 @@ RUNNING = ["paradigm.normalize_states=true", "paradigm.normalize_rewards=true"]
 RECORDED = "model.words=0"  # without words losses are recorded
 CARTPOLE = ["paradigm=ppo", "dataset=gym", "dataset.env_id=CartPole-v1", "model=feature_mlp", RECORDED, *RUNNING, *SMALL]
 TABLE = ["paradigm=ppo", "environment.cameras=[]", "model=feature_mlp", *SMALL]
+FAULTY = {  # a user's package, as pip would leave it, with an environment that goes wrong
+    "faulty_worlds-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: faulty_worlds\nVersion: 1.0\n",
+    "faulty_worlds-1.0.dist-info/entry_points.txt": "[vla_train.plugins]\nown = faulty_worlds\n",
+    "faulty_worlds/__init__.py": "",
+    "faulty_worlds/configs/environment/faulty.yaml": "_target_: faulty_worlds.world.World\nfault: none\n",
+    "faulty_worlds/world.py": """import numpy as np
+from vla_train.envs.gym import GymVectorEnv
+
+class World(GymVectorEnv):
+    def __init__(self, num_envs: int, stage: str = "none", fault: str = "none") -> None:
+        super().__init__(num_envs, stage, env_id="CartPole-v1", horizon=5)
+        self.fault, self.begun = fault, False
+
+    def reset(self, **how):
+        shown, info = super().reset(**how)
+        if self.fault == "change" and self.begun:
+            shown["state"] = np.pad(shown["state"], ((0, 0), (0, 1)))
+        self.begun = True
+        return shown, info
+
+    def step(self, actions):
+        shown, reward, *others = super().step(actions)
+        return shown, reward * (np.nan if self.fault == "nan reward" else 1.0), *others
+""",
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +168,16 @@ def test_a_cloned_policy_goes_on_by_trying(train, cloned):
     assert weights(again) == weights(straight), "the reference is the policy that the run began with, not the one resumed"
 
 
+def test_values_beside_a_cloned_policy_begin_with_what_it_sees(train, cloned):
+    words = ["steps=1", "paradigm.value_network=separate", "optimizer.lr=1e-30"]
+    run = run_folder(train("name=seeing", f"init={cloned[1]}", *TABLE, *words))
+    state = load_file(run / "checkpoints" / "last" / "training" / "state.safetensors")
+    policy = load_file(run / "checkpoints" / "last" / "policy.safetensors")
+    begun = {name.removeprefix("paradigm/value."): tensor for name, tensor in state.items() if "/value.encoder." in name}
+    assert begun
+    assert all(torch.equal(tensor, policy[name]) for name, tensor in begun.items())
+
+
 def test_what_is_said_beside_init_has_an_effect(train, cloned):
     """The head's own settings do; its weights and what is seen stay those of the checkpoint."""
     words = [f"init={cloned[1]}", "environment.cameras=[]", "steps=1", "every.evaluate=0"]
@@ -226,3 +262,23 @@ def test_what_does_not_go_is_told_in_one_message(train, words, code, message):
     assert message in printed
     assert "Traceback" not in printed
     assert "demonstrations;" not in printed, "nothing is made before"
+
+
+def test_a_plugins_environment_that_goes_wrong_ends_the_process_with_one_message(workplace, tmp_path, monkeypatch):
+    for name, text in FAULTY.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = ["paradigm=ppo", "dataset=gym", "environment=faulty", "model=feature_mlp", *SMALL, "steps=1"]
+    told = {
+        "change": "an environment whose spaces change cannot be learned in; wrap it in one that always shows the same",
+        "nan reward": "mend the environment's reward, nothing can be learned from that",
+    }
+    named = {fault: [f"environment.fault={fault}", f"name=faulty-{fault[:3]}"] for fault in told}
+    started = {fault: workplace.start("vla-train", *words, *own) for fault, own in named.items()}
+    for fault, process in started.items():
+        printed, _ = process.communicate(timeout=240)
+        assert process.returncode == 6, printed
+        (message,) = [line for line in printed.splitlines() if line.startswith("error: ")]
+        assert message.endswith(told[fault])
+        assert "Traceback" not in printed

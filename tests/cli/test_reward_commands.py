@@ -47,6 +47,10 @@ def test_terms_are_logged_apart_and_a_stopped_run_is_the_same_to_the_bit(train):
         ([*TABLE, "reward=sparse", "environment.actions=discrete", "reward.action=1"], "set it to 0"),
         ([*TABLE, "paradigm.baseline=mean"], "source.steps=16 is shorter than the longest episode"),
         ([*TABLE, "reward=sparse", "environment.shaping=1"], "leave out environment.shaping"),
+        (
+            [*TABLE, "reward=sparse", "reward.action=1", "safety=limits", "safety.effort=1"],
+            "safety.effort and reward.action are the same penalty, which would be taken twice: set one of them to 0",
+        ),
         ([*TABLE, "reward.completion=2"], "reward=language, reward=shaped, reward=sparse"),
         ([*TABLE, "reward=dense"], "Choices: environment, language, shaped, sparse"),
     ],

@@ -41,7 +41,7 @@ def section(rows=ROWS, spec=PLANE, episode=None, std=None, **predicted):
     recorded, valid = chunks(rows, 3)
     others, _ = predictions(recording(), rows, 3, spec)
     episode = np.zeros(len(rows), np.int64) if episode is None else episode
-    std = recording().spread if std is None else std
+    std = recording().std if std is None else std
     return horizon_section(predicted | others, recorded, valid, episode, std=std, spec=spec, rate=10.0)
 
 

@@ -72,6 +72,14 @@ def test_a_report_that_lacks_things_has_a_page(tmp_path, report):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
 
 
+def test_settings_are_written_as_they_are_typed(tmp_path):
+    settings = {"execute": None, "ensemble": False, "conditions": ["plain", "chance"], "compare": {"a": None, "b": [1, 2]}}
+    text = page(tmp_path, toy_report.report(), settings)
+    for name, value in {"execute": "null", "ensemble": "false", "conditions": "[plain, chance]"}.items():
+        assert f"<td>{name}</td><td>{value}</td>" in text
+    assert "<td>{a: null, b: [1, 2]}</td>" in text
+
+
 def test_nothing_of_a_report_is_markup(tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation_page, "draw", lambda *_, **options: b"picture")
     bad = toy_report.HOSTILE

@@ -1,5 +1,6 @@
 """The Success evaluator: on the corridor by hand, and on tabletop with agents that listen and agents that do not."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from vla_train.evaluation.conditions import NO_BASELINE, SILENT, Baseline
 from vla_train.evaluation.divergence import distances, together
 from vla_train.evaluation.figures import metric_names
 from vla_train.evaluation.success import Success, check_execution
+from vla_train.evaluation.table import Row, table_rows
 from vla_train.rollouts import play
 from vla_train.seeds import seeds
 from vla_train.spec import ActionSpec
@@ -73,6 +75,9 @@ def test_crashes_are_counted_and_are_no_successes():
 def test_a_language_blind_policy_is_played_on_the_same_seeds_or_said_to_be_missing():
     report = corridor_report(conditions=("plain", "blind"))
     assert report.not_applicable["blind"] == NO_BASELINE
+    asked = "baseline=<a checkpoint that was trained with model.language=none>"
+    assert Row("language-blind policy", "not given", asked) in table_rows(report)
+    assert json.loads(json.dumps(report.not_applicable))["blind"] == f"not given: {asked}"
     report = corridor_report(conditions=("plain", "blind"), baseline=Baseline(CountingAgent(chunk=4), execute=None))
     assert report.metrics["blind/success"] == 0.8
     assert report.metrics["blind/episodes"] == 10

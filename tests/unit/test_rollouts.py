@@ -9,6 +9,7 @@ import torch
 from tests.fakes import Corridor, CountingAgent, corridor_policy
 from vla_train.errors import DataError, Interrupted, WorldError
 from vla_train.rollouts import Agent, RecedingHorizon, TemporalEnsemble, play
+from vla_train.rollouts.window import Window
 
 ROW = np.array([0])
 
@@ -257,3 +258,10 @@ def test_an_agent_says_what_it_was_given_wrong(change, said):
     assert len(agent.act(**given)) == 2
     with pytest.raises(DataError, match=said):
         agent.act(**given | change)
+
+
+def test_a_world_that_shows_another_shape_than_before_is_told():
+    window = Window(2)
+    window.push(np.array([0, 1]), {}, np.zeros((2, 3)))
+    with pytest.raises(WorldError, match=r"the state has the shape \[4\], and had \[3\] before: .* wrap it in one"):
+        window.push(np.array([1]), {}, np.zeros((1, 4)))

@@ -7,10 +7,10 @@ import pytest
 
 from tests.fakes import Corridor
 from vla_train.collection.demonstrations import Demonstrations
+from vla_train.conditions import CONDITIONS
 from vla_train.data.reader import read_metadata
 from vla_train.envs.tabletop import TabletopVectorEnv
 from vla_train.evaluation.baselines import RandomAgent
-from vla_train.evaluation.figures import CONDITIONS
 from vla_train.evaluation.success import Success
 from vla_train.seeds import RANGES, seeds
 

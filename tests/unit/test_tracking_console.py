@@ -179,10 +179,12 @@ def test_the_live_view_draws_and_gives_the_terminal_back(ending: str) -> None:
 
 def test_success_in_each_stage_stands_behind_that_in_all():
     row = {"success": 0.7, "walk/success": 0.9, "carry/success": 0.5, "chance/success": 0.1, "swapped/success": 0.6}
+    row |= {"garbage/success": 0.2, "blind/success": 0.3}  # conditions, which are no stages
     shown = words.evaluation({f"evaluation/{name}": value for name, value in row.items()})
     assert [(part.name, part.value) for part in shown] == [
         ("success", "70.0 %"),
         ("walk", "90.0 %"),
         ("carry", "50.0 %"),
         ("swapped success", "60.0 %"),
+        ("garbage success", "20.0 %"),
     ]

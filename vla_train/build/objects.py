@@ -1,5 +1,6 @@
 """Each object of a run from its part of the config, top to bottom. ``training`` and ``evaluating`` put them together."""
 
+import copy
 import difflib
 import functools
 import inspect
@@ -240,7 +241,10 @@ def load_agent(path: str | Path, device: str = "cpu", domain: str | None = None)
 def make_paradigm(
     config: Config, policy: Policy, processor: Processor, settings: runtime.Runtime, progress: Progress
 ) -> Paradigm[Any]:
-    """The paradigm, given what its class asks for: ``make_encoder`` for critics, ``progress`` for schedules, ``num_envs``."""
+    """The paradigm, given what its class asks for: ``make_encoder`` for critics, ``progress`` for schedules, ``num_envs``.
+
+    Beside a policy that has learned already (``init``) encoders begin with what its own has learned to see.
+    """
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "ema"}
 
     def make_optimizer(parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -253,7 +257,11 @@ def make_paradigm(
     if config["optimizer"]["micro_batches"] > 1 and not target.splittable:
         name = config["choices"]["paradigm"]
         raise UsageError(f"paradigm={name} has a loss over the whole batch: set optimizer.micro_batches=1")
-    offered = {"make_encoder": lambda: make_encoder(config, processor).to(settings.device), "progress": progress}
+
+    def encoder() -> nn.Module:
+        return copy.deepcopy(policy.encoder) if config["init"] else make_encoder(config, processor).to(settings.device)
+
+    offered = {"make_encoder": encoder, "progress": progress}
     offered |= {"num_envs": config["source"].get("num_envs", 1)}
     asked = inspect.signature(target).parameters
     chosen = {name: value for name, value in offered.items() if name in asked}

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from vla_train import conditions
+
 TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool,),
     "int": (int,),
@@ -33,7 +35,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
 }
 
-CONDITIONS = "list of 1+ plain | swapped | foreign | empty | garbage | paraphrase | random | chance"
+CONDITIONS = "list of 1+ " + " | ".join(name for name in conditions.CONDITIONS if name != "blind")  # baseline= asks for that
 NORMALIZATION = "mean_std | min_max | quantiles | none"
 SHARE = "float >= 0 < 1"
 

@@ -18,8 +18,11 @@ from vla_train.types import RawObservation
 Progress = Callable[[str, int, int], None]  # called with what is being done, how much of it is done, and of how much
 
 
-NOT_GIVEN = "not given"  # begins the reason where a user could give what is missing
-NO_BASELINE = f"{NOT_GIVEN}: baseline=<a checkpoint that was trained with model.language=none>"
+class NotGiven(str):
+    """The reason why a figure is lacking where the user could give what it needs: ``not given: <what, and how>``."""
+
+
+NO_BASELINE = NotGiven("not given: baseline=<a checkpoint that was trained with model.language=none>")
 SILENT = "the environment gives no instructions"
 
 

@@ -9,7 +9,7 @@ import torch
 
 from vla_train import metrics, stopping
 from vla_train.data.dataset import DemonstrationDataset
-from vla_train.evaluation.held_out import spread
+from vla_train.evaluation.held_out import evenly
 from vla_train.evaluation.scaling import Scaling
 from vla_train.rollouts import evaluating, own_randomness
 from vla_train.spec import Report
@@ -39,7 +39,7 @@ class CrossModal:
         held_out = dataset.frames("validation")
         changes = np.array([perturbed(text) != text for text in dataset.instructions], bool)
         parts = dataset.by_part(held_out[changes[dataset.episode_of[held_out]]])
-        self._parts = {name: spread(rows, frames) for name, rows in parts.items()}
+        self._parts = {name: evenly(rows, frames) for name, rows in parts.items()}
         self._frames = np.concatenate(list(self._parts.values()))
 
     def __call__(self, agent: Any) -> Report:

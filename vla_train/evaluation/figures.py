@@ -2,22 +2,17 @@
 
 from collections.abc import Container, Sequence
 
+from vla_train.conditions import CONDITIONS, metric_of
 from vla_train.evaluation.paired import paired
 from vla_train.metrics import share, wilson_interval
 from vla_train.spec import EpisodeResult
 
-CONDITIONS = ("plain", "swapped", "foreign", "empty", "garbage", "paraphrase", "random", "chance", "blind")
 # Of these a better policy has more success. One that does nothing has least of what is done without the right words, and loses
 # nothing by other ones; random and chance are the same for every policy.
 _JUDGING = ("plain", "swapped", "paraphrase")
 _RATE = ("success", "success_low", "success_high")
 _GAP = ("paraphrase/gap", "paraphrase/gap_low", "paraphrase/gap_high")
 TOUCHED = ("first_touched", "named_touched_first")  # of the episodes that touched something; of all that name an object
-
-
-def prefix_of(condition: str) -> str:
-    """What stands before a metric's name: nothing for the plain condition."""
-    return "" if condition == "plain" else f"{condition}/"
 
 
 def metric_names(
@@ -39,7 +34,7 @@ def metric_names(
         lacking = {"plain": "", "swapped": "alternatives", "paraphrase": "paraphrases"}
         played = [name for name in _JUDGING if name in conditions and lacking[name] not in not_applicable]
         rates = () if "success" in not_applicable else _RATE
-        names += [prefix_of(condition) + name for condition in played for name in (*rates, "crashes", "length", "reward")]
+        names += [metric_of(condition, name) for condition in played for name in (*rates, "crashes", "length", "reward")]
         if "plain" in played:
             names += [f"{name}/{task}" for name in rates for task in tasks]
             touched = () if "first_touched" in not_applicable else TOUCHED
@@ -59,7 +54,7 @@ def figures(results: Sequence[EpisodeResult]) -> dict[str, float]:
     for condition in CONDITIONS:
         part = [result for result in results if result.condition == condition]
         if part:
-            found |= {prefix_of(condition) + name: value for name, value in _of_condition(part).items()}
+            found |= {metric_of(condition, name): value for name, value in _of_condition(part).items()}
     plain = [result for result in results if result.condition == "plain"]
     for task in sorted({result.task for result in plain if result.task}):
         found |= {f"{name}/{task}": value for name, value in rate([result for result in plain if result.task == task]).items()}

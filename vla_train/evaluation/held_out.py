@@ -19,7 +19,7 @@ class HeldOut:
     """Loss and first-action accuracy on the validation frames of a dataset.
 
     Args:
-        frames: at most so many frames, spread evenly over the held-out episodes; the same ones at each evaluation.
+        frames: at most so many frames, at even distances over the held-out episodes; the same ones at each evaluation.
         batch_size: frames in a forward pass.
         by_horizon: also give the section ``horizon``, the error at every step of the chunk beside that of simple predictors.
         progress: called with (words, frames that are done, all of them).
@@ -46,7 +46,7 @@ class HeldOut:
         self._batch_size = batch_size
         self._by_horizon = by_horizon
         every = dataset.by_part(dataset.frames("validation"))
-        self._parts = {name: spread(rows, frames) for name, rows in every.items()}
+        self._parts = {name: evenly(rows, frames) for name, rows in every.items()}
         self._reached = reached or (lambda: len(every))
 
     def __call__(self, agent: Any) -> Report:
@@ -133,14 +133,14 @@ class HeldOut:
             recorded[kept],
             valid[kept],
             dataset.episode_of[rows],
-            std=recording.spread,
+            std=recording.std,
             spec=spec.action,
             rate=spec.rate,
         )
         return section | {"not_applicable": reasons}
 
 
-def spread(rows: np.ndarray, count: int) -> np.ndarray:
+def evenly(rows: np.ndarray, count: int) -> np.ndarray:
     """At most ``count`` of them, at even distances."""
     chosen: np.ndarray = rows[np.unique(np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64))]
     return chosen

@@ -1,14 +1,13 @@
 """The section ``horizon`` of a report as a table: parts of the action and predictors down, steps ahead across."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from vla_train.evaluation.horizon import ALL, POLICY
+from vla_train.tracking.aligned import print_table
 
 
 def shown_steps(chunk: int) -> list[int]:
@@ -19,19 +18,9 @@ def shown_steps(chunk: int) -> list[int]:
 def print_horizon(section: Mapping[str, Any], console: Console | None = None) -> None:
     """Print the table to ``console`` (default: standard output). Dimensions have their rows in ``horizon.csv`` only."""
     console = console or Console()
-    head, rows = _head(section), _rows(section)
-    title = _title(section)
-    if console.is_terminal:
-        table = Table(*head, title=title, title_justify="left", header_style="bold")
-        for column in table.columns[2:]:
-            column.justify = "right"
-        for row in rows:
-            table.add_row(*map(Text, row), style="bold" if row[1] == POLICY else "")  # texts: a recording's names are no markup
-        console.print(table)
-    else:
-        widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
-        lines = [_aligned(row, widths) for row in [head, *rows]]
-        console.file.write("\n".join(["", title, *lines]) + "\n")
+    head = _head(section)
+    numbers, of_policy = range(2, len(head)), lambda row: row[1] == POLICY
+    print_table(console, head, _rows(section), title=_title(section), right=numbers, bold=of_policy)
     for name, reason in section["not_applicable"].items():
         console.file.write(f"{name}: not applicable, {reason}\n")
 
@@ -64,10 +53,3 @@ def _rows(section: Mapping[str, Any]) -> list[list[str]]:
 
 def _number(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.3f}"
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    words = [
-        word.ljust(width) if index < 2 else word.rjust(width) for index, (word, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(words).rstrip()

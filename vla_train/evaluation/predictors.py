@@ -33,7 +33,7 @@ class Recording:
         )
 
     @property
-    def spread(self) -> Float[np.ndarray, "a"]:
+    def std(self) -> Float[np.ndarray, "a"]:
         """The standard deviation of the training actions; 0 for what never varies, whatever rounding says."""
         return deviation(self.action[self.training])
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+
+from vla_train.tracking.aligned import print_table
 
 
 def print_robustness(section: Mapping[str, Any], console: Console | None = None) -> None:
@@ -23,20 +24,7 @@ def _print(name: str, section: Mapping[str, Any], console: Console) -> None:
         f"{name}: success and its 95 % interval, {unchanged['episodes']:.0f} episodes each; nothing changed: {_rate(unchanged)}\n"
         f"mean of the axes {100 * section['mean']:.1f} %, worst {100 * worst['mean']:.1f} % ({worst['axis']})"
     )
-    if console.is_terminal:
-        table = Table(*head, title=title, title_justify="left", header_style="bold")
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-        return
-    widths = [max(len(row[index]) for row in [head, *rows]) for index in range(len(head))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(word.rjust(width) for word, width in zip(row[1:], widths[1:], strict=True))])
-        for row in [head, *rows]
-    ]
-    console.file.write("\n".join(["", title, *lines]) + "\n")
+    print_table(console, head, rows, title=title, right=range(1, len(head)))
 
 
 def _rate(rate: Mapping[str, float]) -> str:

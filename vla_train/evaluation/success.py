@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from vla_train.conditions import CONDITIONS
 from vla_train.envs.contract import Environment
 from vla_train.errors import UsageError
-from vla_train.evaluation.conditions import NOT_GIVEN, SILENT, Baseline, Progress, StageTest
+from vla_train.evaluation.conditions import SILENT, Baseline, NotGiven, Progress, StageTest
 from vla_train.evaluation.divergence import divergence, together
-from vla_train.evaluation.figures import CONDITIONS, figures
+from vla_train.evaluation.figures import figures
 from vla_train.evaluation.films import filmed
 from vla_train.evaluation.groups import group_figures
 from vla_train.evaluation.latency import Timed, single_row_latency
@@ -35,7 +36,7 @@ class Success:
         makers: for each stage, a function that makes its environment: ``maker(num_envs)``. Called at the first evaluation.
         split: "validation" or "test", the range of the seeds.
         episodes: in each stage and condition.
-        conditions: of ``figures.CONDITIONS``. Random and chance do not depend on the policy, so they are played once and
+        conditions: of ``vla_train.conditions``. Random and chance do not depend on the policy, so they are played once and
             remembered.
         execute: actions of each chunk to execute; None: half of the chunk, at least one.
         ensemble: temporal ensembling.
@@ -118,7 +119,7 @@ class Success:
             metrics |= single_row_latency(agent, observation, self._single_row_calls)
         not_applicable = {name: part.reason for name, part in played.items() if part.reason}
         if "plain" in played and not any(result.instruction for result in played["plain"].results):
-            not_applicable = {name: SILENT if why.startswith(NOT_GIVEN) else why for name, why in not_applicable.items()}
+            not_applicable = {name: SILENT if isinstance(why, NotGiven) else why for name, why in not_applicable.items()}
         if "swapped" in played and played["swapped"].results:
             found, reasons = divergence(stage.environment, agent, stage.scenes, stage.swapped_goals)
             metrics, not_applicable = metrics | found, not_applicable | reasons

@@ -6,26 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from vla_train.evaluation.conditions import NOT_GIVEN
+from vla_train.conditions import BASELINES, TITLES, WORDED, beside, metric_of
+from vla_train.evaluation.conditions import NotGiven
 from vla_train.evaluation.figures import TOUCHED
 from vla_train.spec import Report
+from vla_train.tracking.aligned import print_table
 
-RATES = {
-    "success": "success",
-    "swapped/success": "swapped instruction",
-    "foreign/success": "foreign instruction",
-    "empty/success": "empty instruction",
-    "garbage/success": "garbage instruction",
-    "paraphrase/success": "paraphrased instruction",
-    "chance/success": "chance",
-    "blind/success": "language-blind policy",
-    "random/success": "random policy",
-    "first_touched": "first touched is named",
-    "named_touched_first": "  of all that name an object",
-}
+RATES = {metric_of(name): TITLES[name] for name in ("plain", *WORDED, *BASELINES)}
+RATES |= {"first_touched": "first touched is named", "named_touched_first": "  of all that name an object"}
 NUMBERS = {
     "paraphrase/gap": ("lost by the paraphrase", "{:+.1%}"),
     "swapped/divergence": ("plans apart under a swap", "{:.3f}"),
@@ -85,17 +75,9 @@ def print_rows(rows: Sequence[Row], console: Console | None = None) -> None:
     if not rows:
         console.file.write("nothing was measured\n")
         return
-    if not console.is_terminal:
-        names, values = max(len(row.name) for row in rows), max(len(row.value) for row in rows)
-        for row in rows:
-            console.file.write(f"{row.name:<{names}}  {row.value:>{values}}  {row.detail}".rstrip() + "\n")
-        return
-    table = Table("figure", "value", "interval, count or reason", header_style="bold")
-    table.columns[1].justify = "right"
-    for row in rows:
-        cells = Text(row.name), row.value, Text(row.detail, "dim")  # texts: a path or a name in brackets is no markup
-        table.add_row(*cells, style="bold" if not row.value else "")
-    console.print(table)
+    cells = [(row.name, row.value, Text(row.detail, "dim")) for row in rows]
+    head = ["figure", "value", "interval, count or reason"]
+    print_table(console, head, cells, right=[1], bold=lambda row: not row[1])
 
 
 def _below(values: Mapping[str, object], prefix: str) -> dict[str, object]:
@@ -116,39 +98,41 @@ def _rows(metrics: Mapping[str, object], reasons: Mapping[str, object]) -> list[
         if name in numbers and not (name == "reward" and "success" in numbers):  # where there is success, it says more
             rows.append(Row(title, form.format(numbers[name]).replace("%", " %"), _detail(numbers, name)))
     titles = {name: RATES.get(f"{name}/success", RATES.get(name, name)) for name in reasons}
-    return rows + [_missing(titles[name], str(reason)) for name, reason in reasons.items()]
+    return rows + [_missing(titles[name], reason) for name, reason in reasons.items()]
 
 
 def _zero_shot(numbers: Mapping[str, float]) -> list[Row]:
     rows = []
     for name in (key for key in numbers if re.fullmatch(r"zero_shot/[^/]+/success", key)):
-        split, ratio = name.split("/")[1], numbers.get(name.replace("success", "ratio"), math.nan)
+        split, beyond = name.split("/")[1], ("ratio", "seen_success", "seen_episodes")
+        ratio, seen, episodes = (numbers.get(beside(name, figure), math.nan) for figure in beyond)
         rows.append(_rate(numbers, name, f"zero-shot: {split}"))
-        seen, episodes = (numbers.get(name.replace("success", f"seen_{key}"), math.nan) for key in ("success", "episodes"))
         told = f"{100 * seen:.1f} % in {episodes:.0f} episodes of the same tasks" if episodes > 0 else ""
         rows.append(Row("  of the success on what was seen", "-" if math.isnan(ratio) else f"{100 * ratio:.1f} %", told))
     return rows
 
 
-def _missing(title: str, reason: str) -> Row:
-    if reason.startswith(NOT_GIVEN):
-        return Row(title, NOT_GIVEN, reason.removeprefix(f"{NOT_GIVEN}: "))
-    return Row(title, "not applicable", reason)
+def _missing(title: str, reason: object) -> Row:
+    if isinstance(reason, NotGiven):
+        value, _, what = reason.partition(": ")
+        return Row(title, value, what)
+    return Row(title, "not applicable", str(reason))
 
 
 def _rate(numbers: Mapping[str, float], name: str, title: str, task: str = "") -> Row:
     low, high = numbers[f"{name}_low{task}"], numbers[f"{name}_high{task}"]
-    count = numbers[f"{name}_episodes" if name in TOUCHED else name.replace("success", "episodes") + task]
+    count = numbers[f"{name}_episodes" if name in TOUCHED else beside(name, "episodes") + task]
     detail = f"{100 * low:.1f} to {100 * high:.1f} %, {count:.0f} episodes"
-    excluded = numbers.get(name.replace("success", "excluded")) if "/" in name else None
+    excluded = numbers.get(beside(name, "excluded")) if "/" in name else None
     return Row(title, f"{100 * numbers[name + task]:.1f} %", detail + (f", {excluded:.0f} excluded" if excluded else ""))
 
 
 def _detail(numbers: Mapping[str, float], name: str) -> str:
     if name.endswith("latency_ms_p50"):
-        rows, slow = numbers.get(name.replace("ms_p50", "rows")), numbers.get(name.replace("p50", "p99"))
+        latency = name.removesuffix("_ms_p50")
+        rows, slow, calls = numbers.get(f"{latency}_rows"), numbers.get(f"{latency}_ms_p99"), numbers[f"{latency}_calls"]
         told = ["median", "" if slow is None else f"p99 {slow:.2f} ms", "" if rows is None else f"{rows:.1f} rows a call"]
-        return "; ".join([*filter(None, told), f"{numbers[name.replace('ms_p50', 'calls')]:.0f} calls"])
+        return "; ".join([*filter(None, told), f"{calls:.0f} calls"])
     if name == "paraphrase/gap":
         return f"{100 * numbers['paraphrase/gap_low']:+.1f} to {100 * numbers['paraphrase/gap_high']:+.1f} %, paired"
     if name == "held_out/cross_modal":

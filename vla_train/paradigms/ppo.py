@@ -80,8 +80,8 @@ class PPO(Paradigm[Rollout]):
         self.states = RunningStates(policy.normalizer) if normalize_states else None
         self.rewards = RunningRewards(num_envs, policy.low.device) if normalize_rewards else None
         self.reference = copy.deepcopy(policy).requires_grad_(False).eval() if reference else None
-        policy.encoder.requires_grad_(not freeze_encoder)
         encoder = make_encoder() if value_network == "separate" else None
+        policy.encoder.requires_grad_(not freeze_encoder)
         self.value = ValueNetwork(encoder, policy.encoder.feature_size).to(policy.low.device)
         self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.optimizers = {"policy": make_optimizer([*policy.parameters(), *self.value.parameters()])}

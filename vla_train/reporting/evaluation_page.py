@@ -9,16 +9,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from vla_train.conditions import TITLES, metric_of
 from vla_train.errors import UsageError, VlaTrainError
 from vla_train.reporting import figures, measured
 from vla_train.reporting.bars import bars, cards
 from vla_train.reporting.curves import draw
 from vla_train.reporting.evaluations import PAGE, findings
-from vla_train.reporting.measured import Rate, Scope, mapping
+from vla_train.reporting.measured import Rate, Scope
 from vla_train.reporting.page import curves, listed
 from vla_train.reporting.panels import panels
-from vla_train.reporting.runs import Run, printable, read, read_json
-from vla_train.reporting.settings import groups
+from vla_train.reporting.runs import Run, mapping, numbers, printable, read, read_json
+from vla_train.reporting.settings import as_typed, groups
 from vla_train.reporting.skeleton import data, document, folded, items, section, table
 from vla_train.reporting.tables import Table
 from vla_train.reporting.tiles import tiles
@@ -108,8 +109,8 @@ def _played(facts: Mapping[str, Any]) -> bool:
 
 
 def _headline(scope: Scope) -> list[Rate]:
-    names = {"success": "success", "swapped/success": "swapped instruction", "first_touched": "first touched is named"}
-    names |= {"chance/success": "chance", "robustness/mean": "mean under change", "robustness/worst": "worst change"}
+    names = {metric_of(name): TITLES[name] for name in ("plain", "swapped")} | {"first_touched": "first touched is named"}
+    names |= {metric_of("chance"): TITLES["chance"], "robustness/mean": "mean under change", "robustness/worst": "worst change"}
     found = [each for name, title in names.items() for each in measured.rate(scope.metrics, name, title)]
     return found or measured.rate(scope.metrics, "held_out/action_accuracy", "held-out action accuracy")
 
@@ -202,9 +203,9 @@ def _reasons(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _all(facts: Mapping[str, Any]) -> str:
-    settings = [[printable(name), printable(value, LONGEST_REASON)] for name, value in mapping(facts, "settings").items()]
+    settings = [[printable(name), as_typed(value, LONGEST_REASON)] for name, value in mapping(facts, "settings").items()]
     versions = [[printable(name), printable(value)] for name, value in mapping(facts, "versions").items()]
-    every = [[printable(name), f"{value:.6g}"] for name, value in measured.numbers(mapping(facts, "metrics")).items()]
+    every = [[printable(name), f"{value:.6g}"] for name, value in numbers(mapping(facts, "metrics")).items()]
     parts = [
         folded("settings of this evaluation", table(Table(["setting", "value"], settings + versions))),
         folded("every figure of report.json", table(Table(["figure", "value"], every))),

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import math
 import os
 import re
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vla_train.errors import DataError
-from vla_train.reporting.runs import Run, printable, read_json
+from vla_train.reporting.runs import Run, mapping, numbers, printable, read_json
 
 REPORT, PAGE = "report.json", "report.html"
 VIDEO = "rollouts.mp4"
@@ -46,9 +45,9 @@ def evaluations(run: Run) -> list[Evaluation]:
     for file in sorted((run.folder / "evaluations").glob(f"*/{REPORT}")):
         with contextlib.suppress(DataError):
             document, video = read_json(file), file.with_name(VIDEO)
-            metrics = {printable(key): float(value) for key, value in _mapping(document, "metrics").items() if _is_number(value)}
-            reasons = {printable(key): printable(value, 200) for key, value in _mapping(document, "not_applicable").items()}
-            settings = _mapping(document, "settings")
+            metrics = {printable(key): value for key, value in numbers(mapping(document, "metrics")).items()}
+            reasons = {printable(key): printable(value, 200) for key, value in mapping(document, "not_applicable").items()}
+            settings = mapping(document, "settings")
             beside = (path if path.is_file() else None for path in (video, file.with_name(PAGE)))
             found.append(Evaluation(printable(file.parent.name), settings, metrics, reasons, *beside))
     return found
@@ -57,8 +56,8 @@ def evaluations(run: Run) -> list[Evaluation]:
 def safety(run: Run) -> str:
     """What ``<run>/report.json`` counts in an environment with limits, in words; "" where it counts nothing."""
     with contextlib.suppress(DataError):
-        counted = _mapping(read_json(run.folder / REPORT), "safety")
-        counts = {name: f"{value:,.0f}" for name, value in counted.items() if _is_number(value)}
+        counted = numbers(mapping(read_json(run.folder / REPORT), "safety"))
+        counts = {name: f"{value:,.0f}" for name, value in counted.items()}
         if {"steps", "episodes", "aborted", "limited"} <= counts.keys():
             return (
                 f"safety: {counts['aborted']} of {counts['episodes']} episodes were aborted, and the action was cut in "
@@ -76,7 +75,7 @@ def diagnostics(run: Run) -> list[Finding] | None:
 
 def findings(document: dict[str, Any]) -> list[Finding] | None:
     """The same of a document that was read."""
-    entries = _mapping(document, "diagnostics").get("findings")
+    entries = mapping(document, "diagnostics").get("findings")
     if not isinstance(entries, list):
         return None
     found = [_finding(entry) for entry in entries if isinstance(entry, dict)]
@@ -108,12 +107,3 @@ def link(file: Path, page: Path) -> str:
 def _finding(entry: dict[str, Any]) -> Finding:
     severity = "warning" if entry.get("severity") == "warning" else "note"
     return Finding(severity, printable(entry.get("kind", "")), printable(entry.get("message", ""), 500))
-
-
-def _mapping(document: dict[str, Any], name: str) -> dict[str, Any]:
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and abs(value) < 1e100 and math.isfinite(value)

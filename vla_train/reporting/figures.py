@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from vla_train.reporting.measured import Rate, Scope, mapping, numbers, rate
-from vla_train.reporting.runs import printable
+from vla_train.reporting.measured import Rate, Scope, rate
+from vla_train.reporting.runs import mapping, numbers, printable
 from vla_train.reporting.tables import NOTHING, Table
 
 Names = Mapping[str, tuple[str, Callable[[float], str]]]  # a metric: what it is called, how it is written

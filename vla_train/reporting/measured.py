@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vla_train.conditions import BASELINES, TITLES, beside, metric_of
+from vla_train.reporting.runs import mapping, numbers
+
 Metrics = Mapping[str, float]
 
 PLAIN = "success"
-BASELINES = {"chance": "chance", "blind": "language-blind policy", "random": "random policy"}
-GROUNDING = {  # a condition: its name, what it is, and where a policy that listens has it
-    "swapped": ("swapped instruction", "told another goal of the same scene, judged by that one", "as high as success"),
-    "paraphrase": ("paraphrased instruction", "the same goal in other words", "as high as success"),
-    "foreign": ("foreign instruction", "told the words of another episode, judged by its own goal", "no higher than chance"),
-    "empty": ("empty instruction", "told nothing", "no higher than chance"),
-    "garbage": ("garbage instruction", "told letters without sense", "no higher than chance"),
+GROUNDING = {  # a condition: what it is, and where a policy that listens has it
+    "swapped": ("told another goal of the same scene, judged by that one", "as high as success"),
+    "paraphrase": ("the same goal in other words", "as high as success"),
+    "foreign": ("told the words of another episode, judged by its own goal", "no higher than chance"),
+    "empty": ("told nothing", "no higher than chance"),
+    "garbage": ("told letters without sense", "no higher than chance"),
 }
 TOUCHED = "first_touched"
 NAMED_TOUCHED = "named_touched_first"
@@ -57,18 +59,6 @@ def scopes(document: Mapping[str, Any]) -> list[Scope]:
     return [whole, *(Scope(stage, *(below(values, f"{stage}/") for values in (metrics, reasons))) for stage in stages)]
 
 
-def numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Those that are finite numbers."""
-    whole = {name: value for name, value in values.items() if isinstance(value, int | float) and abs(value) < 1e100}
-    return {name: float(value) for name, value in whole.items() if math.isfinite(value)}
-
-
-def mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A part of a document; {} where there is none, or something else."""
-    value = document.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def below(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
@@ -82,17 +72,17 @@ def success(scope: Scope) -> list[Rate]:
     found = rate(scope.metrics, PLAIN, "this policy")
     tasks = [name.removeprefix(f"{PLAIN}/") for name in scope.metrics if name.startswith(f"{PLAIN}/")]
     found += [part for task in tasks for part in rate(scope.metrics, PLAIN, task, task=f"/{task}", indent=True)]
-    for condition, title in BASELINES.items():
-        found += rate(scope.metrics, f"{condition}/{PLAIN}", title) or _missing(scope, condition, title)
+    for condition in BASELINES:
+        found += rate(scope.metrics, metric_of(condition), TITLES[condition]) or _missing(scope, condition, TITLES[condition])
     return found
 
 
 def grounding(scope: Scope) -> list[Rate]:
     """Success when the words are changed, and whether the object named is touched first."""
     found: list[Rate] = []
-    for condition, (title, meaning, wanted) in GROUNDING.items():
-        note = f"{meaning}; should be {wanted}"
-        found += rate(scope.metrics, f"{condition}/{PLAIN}", title, note=note) or _missing(scope, condition, title)
+    for condition, (meaning, wanted) in GROUNDING.items():
+        title, note = TITLES[condition], f"{meaning}; should be {wanted}"
+        found += rate(scope.metrics, metric_of(condition), title, note=note) or _missing(scope, condition, title)
     named = rate(scope.metrics, TOUCHED, "first object touched is the one named", note="should be near 100 %")
     named += rate(scope.metrics, NAMED_TOUCHED, "of all that name an object", indent=True)
     return found + (named or _missing(scope, TOUCHED, "first object touched is the one named"))
@@ -123,9 +113,9 @@ def rate(metrics: Metrics, name: str, title: str, *, task: str = "", note: str =
     """The share called ``name`` with interval and count; [] where it was not measured."""
     if name + task not in metrics:
         return []
-    counted = f"{name}_episodes" if name in (TOUCHED, NAMED_TOUCHED) else f"{name.removesuffix(PLAIN)}episodes"
+    counted = f"{name}_episodes" if name in (TOUCHED, NAMED_TOUCHED) else beside(name, "episodes")
     value, low, high, episodes = (metrics.get(key + task, math.nan) for key in (name, f"{name}_low", f"{name}_high", counted))
-    excluded = metrics.get(f"{name.removesuffix(PLAIN)}excluded", 0.0) if "/" in name else 0.0
+    excluded = metrics.get(beside(name, "excluded"), 0.0) if "/" in name else 0.0
     told = [part for part in (note, f"{excluded:.0f} episodes left out" if excluded else "") if part]
     return [Rate(title, value, low, high, episodes, "; ".join(told), indent)]
 

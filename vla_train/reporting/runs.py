@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def config(self) -> dict[str, Any]:
-        return _section(self.record, "config")
+        return mapping(self.record, "config")
 
     @property
     def metrics(self) -> set[str]:
@@ -76,12 +76,12 @@ class Run:
         """Why the metric was never logged, as far as the settings tell."""
         config = self.config
         if metric.startswith("evaluation/"):
-            if _section(config, "every").get("evaluate") == 0:
+            if mapping(config, "every").get("evaluate") == 0:
                 return "never evaluated (every.evaluate=0)"
             if "held_out" in metric:
-                none = _section(config, "evaluation").get("held_out_frames") == 0
+                none = mapping(config, "evaluation").get("held_out_frames") == 0
                 return "switched off (evaluation.held_out_frames=0)" if none else "no evaluation yet, or nothing held out"
-            if _section(config, "choices").get("environment") == "none":
+            if mapping(config, "choices").get("environment") == "none":
                 return "recorded data without an environment to succeed in"
             return "no evaluation yet"
         return "not logged"
@@ -141,6 +141,18 @@ def printable(value: Any, longest: int = SHOWN_NAME) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
+def mapping(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A part of a document; {} where there is none, or something else."""
+    value = document.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    """Those that are finite numbers."""
+    whole = {name: value for name, value in values.items() if isinstance(value, int | float) and abs(value) < BEYOND}
+    return {name: float(value) for name, value in whole.items() if math.isfinite(value)}
+
+
 def _runs_at(path: Path) -> list[Path]:
     """Raises ``UsageError`` if there are none."""
     for folder in (path, path.parent, path.parent.parent):
@@ -171,11 +183,6 @@ def _is_run(folder: Path) -> bool:
 
 def _record(path: Path) -> dict[str, Any]:
     return read_json(path) if path.exists() else {}
-
-
-def _section(mapping: dict[str, Any], name: str) -> dict[str, Any]:
-    value = mapping.get(name)
-    return value if isinstance(value, dict) else {}
 
 
 def _rows(path: Path) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vla_train.reporting.runs import Run, printable
+from vla_train.reporting.runs import SHOWN_NAME, Run, printable
 
 # Change where a run lies or how it is shown, not what it learns. A name that ends in a dot stands for its section.
 WITHOUT_EFFECT = ("name", "output", "resume", "debug", "force_dataset", "tracker.", "plugins")
@@ -13,6 +13,7 @@ COMMIT = "commit"  # of the source
 INCIDENTAL = ("every.", "evaluation.", "checkpoint.", "runtime.", COMMIT)  # change little of what is learned
 ABSENT = "-"
 LONGEST_LABEL = 70  # letters
+MOST_ENTRIES = 20  # of a list that are shown
 
 Settings = dict[str, str]  # dotted key -> value as the command line writes it
 
@@ -48,7 +49,7 @@ def circumstances(run: Run) -> Settings:
     found |= {"uncommitted changes": source.get("dirty")} if isinstance(source, dict) else {}
     found |= {"python": versions.get("python")} if isinstance(versions, dict) else {}
     found |= {name: hardware.get(name) for name in ("cpu", "gpus")} if isinstance(hardware, dict) else {}
-    return {name: _shown(value) for name, value in found.items()}
+    return {name: as_typed(value) for name, value in found.items()}
 
 
 def differing(all_settings: Sequence[Settings]) -> dict[str, list[str]]:
@@ -113,14 +114,18 @@ def _flat(config: dict[str, Any], prefix: str = "", depth: int = 0) -> Settings:
         if isinstance(value, dict) and depth < 8:
             found |= _flat(value, f"{name}.", depth + 1)
         elif not str(key).startswith("_"):  # _target_: the group's choice says it
-            found[name] = _shown(value)
+            found[name] = as_typed(value)
     return found
 
 
-def _shown(value: Any) -> str:
+def as_typed(value: Any, longest: int = SHOWN_NAME) -> str:
+    """A value as the command line writes it, in so many letters: ``null``, ``true``, ``[a, b]``, ``{key: 1}``."""
     if isinstance(value, list):
-        return printable("[" + ", ".join(_shown(item) for item in value[:20]) + "]")
-    return printable("null" if value is None else str(value).lower() if isinstance(value, bool) else value)
+        return printable("[" + ", ".join(as_typed(item, longest) for item in value[:MOST_ENTRIES]) + "]", longest)
+    if isinstance(value, dict):
+        entries = [f"{printable(key)}: {as_typed(item, longest)}" for key, item in list(value.items())[:MOST_ENTRIES]]
+        return printable("{" + ", ".join(entries) + "}", longest)
+    return printable("null" if value is None else str(value).lower() if isinstance(value, bool) else value, longest)
 
 
 def _under(key: str, names: Sequence[str]) -> bool:

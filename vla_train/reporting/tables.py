@@ -4,11 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vla_train.conditions import WORDED, metric_of
 from vla_train.reporting.runs import Run, printable
 from vla_train.reporting.settings import SEED, Group, circumstances, differing, settings
 from vla_train.tracking.words import number
 
-CONDITIONS = ("success", "swapped/success", "foreign/success", "empty/success")
+CONDITIONS = tuple(metric_of(name) for name in ("plain", *WORDED))
 MEASURED = (*CONDITIONS, "held_out/loss", "held_out/action_accuracy", "held_out/alignment")
 NOTHING = "-"
 OUTCOME_LETTERS = 40

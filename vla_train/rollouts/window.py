@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from vla_train.errors import WorldError
 from vla_train.spec import StateDict
 
 
@@ -22,13 +23,19 @@ class Window:
         self._seen[slice(None) if rows is None else rows] = 0
 
     def push(self, rows: np.ndarray, images: dict[str, np.ndarray], state: np.ndarray) -> None:
-        """Add one observation to each of the rows: images [r, y, x, c] per camera, state [r, s]."""
+        """Add one observation to each of the rows: images [r, y, x, c] per camera, state [r, s]. Raises WorldError where one has
+        another shape than those before."""
         self._grow(int(rows.max()) + 1 if len(rows) else 0)
         first = self._seen[rows] == 0
         for name, new in [*images.items(), ("", np.asarray(state, np.float32))]:
             if name not in self._arrays:
                 self._arrays[name] = np.zeros((len(self._seen), self.history, *new.shape[1:]), new.dtype)
             array = self._arrays[name]
+            if new.shape[1:] != array.shape[2:]:
+                raise WorldError(
+                    f"{name or 'the state'} has the shape {list(new.shape[1:])}, and had {list(array.shape[2:])} before: an "
+                    "environment whose spaces change cannot be learned in; wrap it in one that always shows the same"
+                )
             if self.history > 1:
                 array[rows, :-1] = array[rows, 1:]
                 array[rows[first], :-1] = new[first][:, None]

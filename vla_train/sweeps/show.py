@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from vla_train.sweeps.records import JobRecord, SweepFolder
 from vla_train.sweeps.summary import SEED, Setting, columns, summarize, varied
+from vla_train.tracking.aligned import print_table
 from vla_train.tracking.words import number
 
 SUMMARY_CSV, JOBS_CSV = "summary.csv", "jobs.csv"
@@ -48,7 +48,7 @@ def print_summary(folder: SweepFolder, records: Sequence[JobRecord], console: Co
     if several:
         head = [*keys, named, "95 % interval", "n"] + (["not finished"] if any(row.lacking for row in found) else [])
         rows = [[*(_short(row.columns[key]) for key in keys), *_figures(row, named)][: len(head)] for row in found]
-        _table(console, "settings", head, rows)
+        print_table(console, head, rows, title="settings:")
     else:  # then the jobs are the settings, and say all of it
         records = [job for row in found for job in row.jobs]
     shown = [job for job in records if len(records) <= MOST_JOBS or job.state != "finished"]
@@ -59,7 +59,7 @@ def print_summary(folder: SweepFolder, records: Sequence[JobRecord], console: Co
             [str(job.number), *_columns(job, keys), *([_value(job, named)] if named else []), _outcome(folder, job)]
             for job in shown
         ]
-        _table(console, "jobs", head, rows)
+        print_table(console, head, rows, title="jobs:")
     console.file.write(f"sweep folder: {_near(folder.path)} ({SUMMARY_CSV}, {JOBS_CSV})\n")
     console.file.flush()
 
@@ -111,26 +111,6 @@ def _near(path: Path) -> Path:
     """A path as seen from here, where that is shorter."""
     near = Path(os.path.relpath(path))
     return near if len(str(near)) < len(str(path)) else path
-
-
-def _table(console: Console, title: str, head: Sequence[str], rows: Rows) -> None:
-    if console.is_terminal:
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-        for name in head:
-            table.add_column(name, overflow="fold")  # a path that is cut could not be copied
-        for row in rows:
-            table.add_row(*(_plain(cell) for cell in row))
-        console.print(table)
-        return
-    widths = [max(len(line[column]) for line in [head, *rows]) for column in range(len(head))]
-    lines = ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in [head, *rows]]
-    console.file.write("\n".join(["", f"{title}:", *lines, ""]))
-
-
-def _plain(cell: str) -> Any:
-    from rich.text import Text
-
-    return Text(cell)  # a message may hold what rich would take for markup
 
 
 def _write(file: Path, head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

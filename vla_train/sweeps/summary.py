@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vla_train.conditions import beside
 from vla_train.sweeps.records import JobRecord, settings
 
 SEED = "seed"
@@ -101,7 +102,7 @@ def _of_episodes(equal: Sequence[JobRecord]) -> tuple[float, float] | None:
     Every seed is judged on the same episodes, so they count once: more seeds say nothing about other episodes.
     """
     metric, value = equal[0].metric or "", equal[0].value or 0.0
-    counts = [job.metrics.get(metric.replace("success", "episodes")) for job in equal] if "success" in metric else []
+    counts = [job.metrics.get(beside(metric, "episodes")) for job in equal]
     episodes = int(min((count or 0.0 for count in counts), default=0.0))
     if not episodes or not math.isclose(value * episodes, round(value * episodes), abs_tol=1e-6):
         return None

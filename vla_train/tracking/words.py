@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vla_train.conditions import CONDITIONS, WORDED, metric_of
+
 EVALUATION = "evaluation/"
 _SHARES = ("success", "accuracy", "agreement", "wait", "share", "chance")  # shown as a percentage
 _SHOWN = {  # what is shown of training, by the last part of its name
@@ -17,15 +19,12 @@ _SHOWN = {  # what is shown of training, by the last part of its name
     "memory_gb": "memory",
 }
 _HEADLINE = (  # what is shown of an evaluation; all of it is in the files
-    "success",
-    "swapped/success",
-    "foreign/success",
-    "empty/success",
+    *map(metric_of, ("plain", *WORDED)),
     "held_out/loss",
     "held_out/action_accuracy",
     "length",
 )
-_CONDITIONS = [f"{name}/success" for name in ("swapped", "foreign", "empty", "chance", "random")]
+_CONDITIONS = [metric_of(name) for name in CONDITIONS]
 
 
 @dataclass(frozen=True)
