@@ -76,7 +76,6 @@ def test_the_marked_point_is_found(name, changes):
         turned = policy.act(seeing(batch, cloud[:, :, :, order]).observation)
         seen = policy.act(batch.observation)
     mean = (batch.action - batch.action.mean(0)).abs().mean()
-    print(name, changes, float(loss), float(mean), float(blind))
     assert loss < 0.4 * mean
     assert blind > 0.9 * mean, "it can only have come from the points"
     torch.testing.assert_close(turned, seen, rtol=1e-3, atol=1e-4)

@@ -43,6 +43,9 @@ class Scanned(gymnasium.Env):
     )
     action_space = spaces.Discrete(2)
 
+    def __init__(self, render_mode=None):
+        self.render_mode = render_mode
+
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.count = 0
@@ -65,7 +68,7 @@ def test_a_gymnasium_world_that_shows_a_cloud():
         assert world.io_spec.images == {"point_cloud": FRONT}
         assert world.io_spec.state_size == 24, "a table is a cloud only where its name says so"
         assert world.single_observation_space["images"]["point_cloud"].dtype == np.float32
-        seen, _ = world.reset(seed=0)
+        seen, _ = world.reset(seed=[0, 1])
         seen, *_ = world.step(np.zeros((2, 1), np.int64))
         shown = seen["images"]["point_cloud"]
         assert shown.shape == (2, POINTS, 1, CHANNELS)
