@@ -68,11 +68,23 @@ def test_words_for_people():
     "told",
     ["put it back", "go back to the box", "bring the cup back", "right now go left", "to the north", "move up", "move upward",
      "lower the arm", "the upside down cup", "the one on the right hand side", "the left-hand tray", "at 3 o'clock", "leftward",
-     "the cup left on the table", "with the left arm", "put it right next to the box", "the front", "go north-east"],
+     "the cup left on the table", "with the left arm", "put it right next to the box", "the front", "go north-east",
+     "push the cup away from you", "pull the cup towards you", "move it closer to the camera", "pick up the far cup",
+     "pick up the nearest cup", "go straight ahead", "move it in the positive x direction", "push the box away",
+     "in the first row", "empuja a la izquierda", "nach links schieben", "pousse \u00e0 gauche", "\u5411\u5de6\u63a8"],
 )  # fmt: skip
 def test_what_may_be_a_direction_or_something_else_is_not_moved(told):
     assert {moved_words(told, *move) for move in MOVES} == {told, None}
     assert [moved_words(told, *move) for move in MOVES].count(told) == 1, "staying as it is can always be"
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["the cup nearest to the red box", "go near the cup", "move closer to the ball", "take the cup far from the box",
+     "after you pick up the key, go to the door", "put the camera next to the box", "pick up the cup for me"],
+)  # fmt: skip
+def test_from_one_thing_to_another_is_no_direction(told):
+    assert {moved_words(told, *move) for move in MOVES} == {told}
 
 
 def test_turns_have_several_spellings_and_up_from_the_table_is_no_direction():

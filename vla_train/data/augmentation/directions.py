@@ -1,7 +1,7 @@
 """Words for directions, moved with a picture: mirrored, "left" becomes "right"; turned, "left" becomes "back".
 
-What may be a direction and is not known for certain ("north", "put it back", "right now") keeps a whole instruction from
-being moved.
+What may be a direction and is not known for certain ("north", "put it back", "away from you", another language) keeps a whole
+instruction from being moved.
 """
 
 import re
@@ -37,6 +37,16 @@ _LIKE_A_DIRECTION = re.compile(
     r"\b(left|right|front|rear|back|forward|top|bottom|upper|lower|up|down|north|south|east|west)"
     r"(most|wards?|s|side|hand|east|west|ern)*\b"
     r"|\b(near|far)[ -](end|edge|corner)|clockwise|o'clock|sideways|diagonal|lateral|vertical|horizontal|\bc?cw\b"
+    # by where somebody stands who is not in the picture; from one thing to another ("nearest to the box") is no direction
+    r"|\b(from|to|towards?|at|facing|near|beside|by)"
+    r" (you|me|us|yourself|(the |your )?(viewer|camera|robot|base|operator|person|user))\b"
+    r"|\b(far|farther|further|farthest|furthest|away)\b(?! (away )?from\b)|\b(near|close)(er|est)?\b(?! (to|the|an?|by)\b)"
+    r"|\b(ahead|straight|onwards?|inwards?|outwards?|axis|direction|rows?|columns?)\b"
+)
+# English is the language whose directions are known. Of others those that are written with its letters have these words.
+_FOREIGN = re.compile(
+    r"[^\x00-\x7f]|\b(izquierda|derecha|arriba|abajo|adelante|atras|gauche|droite|haut|bas|devant|derriere|links|rechts|oben|unten"
+    r"|vorne|hinten|vorn|sinistra|destra|sopra|sotto|avanti|indietro|esquerda|direita|acima|abaixo|frente)\b"
 )
 # "pick the red cup up": up and down from the table, not in the picture.
 _RAISED = re.compile(
@@ -83,7 +93,8 @@ def moved_words(text: str, mirrored: int, quarters: int) -> str | None:
 def _certain(text: str) -> bool:
     """Whether all that may be a direction is a known word for one."""
     level = _RAISED.sub(r"\1\2", text)
-    return not (_SOMETHING_ELSE.search(level) or _LIKE_A_DIRECTION.search(_PATTERN.sub("", level)))
+    others = _PATTERN.sub("", level)
+    return not (_SOMETHING_ELSE.search(level) or _LIKE_A_DIRECTION.search(others) or _FOREIGN.search(others))
 
 
 def _moved_word(word: str, mirrored: int, quarters: int) -> str | None:
