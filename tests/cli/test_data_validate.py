@@ -4,6 +4,7 @@ import json
 import re
 
 import av
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,6 +29,27 @@ def test_validate_goes_on_after_damage_and_names_it_all(data, tmp_path):
     assert re.search("episode 0: .*episode_000000.mp4 cannot be opened", told)
     assert re.search("episode 1: .*episode_000001.mp4", told)
     assert re.search(f"episode 2: .*episode_000002.mp4 holds {LENGTHS[2] - 1} of its {LENGTHS[2]} frames", told)
+
+
+@pytest.mark.parametrize("more", [1, 7])
+def test_a_video_that_goes_on_after_its_episode_is_of_another_one(data, tmp_path, more):
+    source = write_v21(tmp_path / "source")
+    encode(sorted(source.rglob("*.mp4"))[1], numbers_of(1, LENGTHS[1] + more))
+    said = rf"episode 1: .*episode_000001.mp4 goes on to {(LENGTHS[1] + more - 1) / 30:.2f} s, its episode to 0.10 s"
+    assert re.search(said, data("validate", source, expect=3))
+    assert re.search(said, data("convert", source, tmp_path / "made", expect=3))
+    data("convert", source, tmp_path / "made", "episodes=0,2")
+
+
+def test_rows_that_are_fewer_than_the_pictures_they_show_have_their_video(data, tmp_path):
+    """Rows at 15 steps/s beside a video of 30, whose last picture is between two steps."""
+    source = write_v21(tmp_path / "source", lengths=(4, 4), fps=15)
+    for episode, path in enumerate(sorted(source.rglob("*.parquet"))):
+        rows = pq.read_table(path)
+        at = rows.schema.get_field_index("timestamp")
+        pq.write_table(rows.set_column(at, "timestamp", pa.array([t / 15 for t in range(4)], pa.float32())), path)
+        encode(sorted(source.rglob("*.mp4"))[episode], numbers_of(episode, 8))
+    assert "nothing wrong" in data("validate", source, "--fix")
 
 
 def test_pictures_are_looked_at_one_by_one(data, tmp_path):

@@ -51,6 +51,8 @@ def test_a_dataset_brings_its_environment_which_can_be_overridden():
         ("environment.cameras=[tpo]", ["Did you mean top?"]),
         ("steps=0", ["steps=0", "null or int >= 1"]),
         ("minutes=-1", ["minutes=-1"]),
+        ("resume=", ["resume=: must be null or a path (one that is not empty)"]),
+        ("init=", ["init=: must be null or a path"]),
         ("every=3", ["every is a section", "log, evaluate, save"]),
         ("~model.width", ["model.width", "needs it"]),
         ("~model", ["model", "film_cnn, transformer"]),

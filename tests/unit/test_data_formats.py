@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from tests.formats import LENGTHS, TEXTS, write_collector, write_image_folder, write_libero, write_robomimic, write_tensors
 from tests.recordings import FEATURES, number, write_v21
@@ -210,6 +211,14 @@ def convert(monkeypatch, capsys):
     return run
 
 
+def test_texts_of_tensors_go_by_the_number_of_the_episode(tmp_path):
+    write_tensors(tmp_path)
+    parts = load_file(tmp_path / "demos.safetensors")
+    save_file(parts | {"episode_indices": 9 - parts["episode_indices"]}, tmp_path / "demos.safetensors")
+    metadata = open_reader(tmp_path, Choice(), "tensors").metadata
+    assert metadata.instructions == list(reversed(TEXTS))
+
+
 def test_a_file_of_tensors_is_converted_once(tmp_path, convert):
     """Pictures of channels first, as floats: both are usual."""
     observations = [
@@ -304,3 +313,32 @@ def test_numbers_are_known_by_their_columns(tmp_path):
         "state": ("ee_pos",) * 2 + ("ee_ori",) * 3 + ("gripper_states",),
         "action": ("action",) * 2,
     }
+
+
+def test_what_would_be_called_like_the_action_gets_a_name_of_its_own(tmp_path):
+    """Nothing is hidden: the demonstrations' own keep their names, and inspect tells of the others."""
+    path = write_libero(tmp_path / "demo.hdf5")
+    with h5py.File(path, "a") as file:
+        for demo in file["data"].values():
+            length = len(demo["actions"])
+            demo["action"], demo["obs/action"] = np.full((length, 1), -1.0), np.full((length, 3), -3.0)
+            demo["obs/states"], demo["obs/next.reward"] = np.full((length, 4), 9.0), np.full(length, 7.0)
+    reader = open_reader(path, Choice(cameras=()))
+    columns = reader.columns()
+    assert columns.action.tolist() == ACTIONS
+    assert columns.reward.tolist() == [0, 0, 1, 0, 1]
+    contents = open_contents(path)
+    numbers = contents.numbers()
+    assert {name: values[0].tolist() for name, values in numbers.items() if name.startswith(("obs.", "demo.", "st"))} == {
+        "states": [0] * 5,
+        "demo.action": [-1],
+        "obs.action": [-3] * 3,
+        "obs.next.reward": [7],
+        "obs.states": [9] * 4,
+    }
+    notes = contents.table.notes
+    assert [note for note in notes if "action" in note] == [
+        "two arrays would be called action: actions is, action is called demo.action",
+        "two arrays would be called action: actions is, obs/action is called obs.action",
+    ]
+    assert "two arrays would be called states: states is, obs/states is called obs.states" in notes

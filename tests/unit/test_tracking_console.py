@@ -30,7 +30,7 @@ def test_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
         console.message("run folder: outputs/x")
         console.update(500, ROW)
         console.update(1000, {"evaluation/held_out/loss": 0.5, "evaluation/success_low": 0.9, "evaluation/success": 0.931})
-        console.update(1500, {"evaluation/surprise": 3.0})
+        console.update(1500, {"evaluation/surprise": 3.0, "evaluation/held_out/action_accuracy": float("nan")})
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "run folder: outputs/x"
     assert re.fullmatch(

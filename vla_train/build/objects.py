@@ -259,7 +259,7 @@ def make_paradigm(
         raise UsageError(f"paradigm={name} has a loss over the whole batch: set optimizer.micro_batches=1")
 
     def encoder() -> nn.Module:
-        return copy.deepcopy(policy.encoder) if config["init"] else make_encoder(config, processor).to(settings.device)
+        return copy.deepcopy(policy.encoder) if config["init"] else make_encoder(config, processor).to(settings.device)  # type: ignore[no-any-return]
 
     offered = {"make_encoder": encoder, "progress": progress}
     offered |= {"num_envs": config["source"].get("num_envs", 1)}

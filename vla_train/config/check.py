@@ -111,7 +111,7 @@ def _wrong_words(value: Any, known: list[str]) -> list[Any]:
 
 
 def _spoken(rule: str) -> str:
-    return rule.replace(" | ", " or ")
+    return rule.replace("path", "a path (one that is not empty)").replace(" | ", " or ")
 
 
 def combinations(kind: str, config: Mapping[str, Any], shipped: Mapping[str, Any]) -> list[str]:

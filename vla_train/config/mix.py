@@ -8,7 +8,7 @@ from vla_train.config import folders, rules, words
 from vla_train.config.schema import Schema
 from vla_train.errors import UsageError
 
-OWN = {"format": "str", "path": "str", "weight": "float > 0"}
+OWN = {"format": "str", "path": "path", "weight": "float > 0"}
 SHARED = ("batch_size", "history", "chunk", "cache_gb")  # one batch is drawn from all
 _NAME = re.compile(r"\w[\w-]*", re.ASCII)
 

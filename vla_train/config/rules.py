@@ -24,6 +24,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "int": (int,),
     "float": (float, int),
     "str": (str,),
+    "path": (str,),  # not empty: what stands behind may have been a variable of the shell that is not set
     "list": (list,),
     "dict": (dict,),
     "null": (type(None),),
@@ -46,9 +47,9 @@ RULES: dict[str, str] = {
     "env_steps": "null | int >= 1",
     "minutes": "null | float > 0",
     "name": "null | str",
-    "resume": "null | str",
-    "init": "null | str",
-    "sweep.resume": "null | str",
+    "resume": "null | path",
+    "init": "null | path",
+    "sweep.resume": "null | path",
     "every.log": "int >= 0",
     "every.evaluate": "int >= 0",
     "every.save": "int >= 0",
@@ -66,9 +67,9 @@ RULES: dict[str, str] = {
     "evaluation.patience": "int >= 0",
     "evaluation.video_episodes": "int >= 0",
     # vla-eval
-    "checkpoint": "null | str",
+    "checkpoint": "null | path",
     "compare": "null | list of 2+ str",
-    "baseline": "null | str",
+    "baseline": "null | path",
     "zero_shot": "list of str",
     "robustness": "list of float > 0 <= 1",
     "episodes": "int >= 1",
@@ -82,10 +83,10 @@ RULES: dict[str, str] = {
     "held_out_frames": "int >= 0",
     "video_episodes": "int >= 0",
     "open_loop": "null | list of int >= 0",
-    "vla-eval.output": "null | str",
-    "vla-eval.dataset": "null | str",
+    "vla-eval.output": "null | path",
+    "vla-eval.dataset": "null | path",
     # vla-collect
-    "vla-collect.output": "str",
+    "vla-collect.output": "path",
     "vla-collect.processes": "int >= 0",
     "start": "null | int >= 0",
     "player": "auto | expert | policy | mixture | person",
@@ -134,7 +135,7 @@ RULES: dict[str, str] = {
     **{f"safety.{name}": "float >= 0" for name in ("penalty", "effort")},
     "reward.discount": "float >= 0 <= 1",
     "reward.scorer": "sentence_encoder | overlap",
-    "reward.encoder": "null | str",
+    "reward.encoder": "null | path",
     **{f"source.{name}": "int >= 1" for name in ("num_envs", "steps", "rounds", "every", "episodes")},
     **{f"source.{name}": "int >= 1" for name in ("batch_size", "capacity", "n_step")},
     "source.learning_starts": "int >= 0",
@@ -159,9 +160,9 @@ RULES: dict[str, str] = {
     "dataset.mediocre": "float >= 0 <= 1",
     "dataset.random": "float >= 0 <= 1",
     "dataset.start": "int >= 0",
-    "dataset.path": "null | str",
-    "dataset/lerobot.path": "str",
-    **{f"dataset/{name}.path": "str" for name in ("hdf5", "image_folder", "collector", "tensors")},
+    "dataset.path": "null | path",
+    "dataset/lerobot.path": "path",
+    **{f"dataset/{name}.path": "path" for name in ("hdf5", "image_folder", "collector", "tensors")},
     "dataset.rename": "null | dict of str",
     "dataset.instruction": "null | str",
     "dataset.depth_range": "null | list of 2 float",
@@ -285,7 +286,7 @@ class Alternative:
         if not isinstance(value, TYPES[self.name]) or (isinstance(value, bool) and self.name != "bool"):
             return False
         if not isinstance(value, float | int):
-            return not self.bounds
+            return not self.bounds and (self.name != "path" or value != "")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             return False
         return math.isfinite(value) and all(COMPARISONS[sign](value, bound) for sign, bound in self.bounds)

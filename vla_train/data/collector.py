@@ -12,7 +12,8 @@ from vla_train.data.choice import Choice
 from vla_train.data.json_rows import flat, need, rows_of, seconds_of, stacked, text_of, whole
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.picture_files import camera_of, frames_of, picture
-from vla_train.data.plain_table import PlainTable, column, rate_of
+from vla_train.data.plain_table import PlainTable, column
+from vla_train.data.recorded_times import TIMESTAMP, times_of
 from vla_train.errors import DataError
 
 CAMERA = "image"
@@ -40,11 +41,12 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
     sources = [file.name for file in files]
     rows = [row for demo in demos for row in demo]
     places = [f"{file}, step {step}" for file, demo in zip(files, demos, strict=True) for step in range(len(demo))]
-    times = [
+    seconds = [
         np.array([seconds_of(row, f"{file}, step {step}") for step, row in enumerate(demo)])
         for file, demo in zip(files, demos, strict=True)
     ]
-    columns = _columns(rows, places)
+    times = times_of(seconds, path, sources)
+    columns = _columns(rows, places) | times.columns
     cameras = _cameras(path, rows, places)
     features = {name: column(values) for name, values in columns.items()}
     features |= {name: camera_of(pictures[0], depth="depth" in name) for name, pictures in cameras.items()}
@@ -56,8 +58,9 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         read=lambda names: {name: columns[name] for name in names},
         show=lambda name, image, rows: frames_of(cameras[name], image, rows),
         files=[*files, *sorted({picture for pictures in cameras.values() for picture in pictures})],
-        rate=rate_of(times, path, sources),
+        rate=times.rate,
         sources=sources,
+        notes=times.notes,
         defaults={kind: _of(columns, name) for kind, name in (("action", ACTION), ("state", STATE))},
     )
 
@@ -99,7 +102,7 @@ def _cameras(path: Path, rows: Sequence[Mapping[str, Any]], places: Sequence[str
         if cameras and set(named) != set(cameras):
             raise DataError(f"{where} has pictures of {sorted(named)}, the steps before of {sorted(cameras)}; mend it")
         for name, relative in named.items():
-            if "/" in name or not name.isprintable() or name == layout.ACTION:
+            if "/" in name or not name.isprintable() or name in (layout.ACTION, TIMESTAMP):
                 raise DataError(f"{where}: {name!r} is no name of a camera; mend it")
             cameras.setdefault(name, []).append(picture(path, str(relative), where))
     return cameras

@@ -94,7 +94,7 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         rate=next(iter(rates), RATE),
         sources=[str(demo) for demo in demos],
         facts=[{"mask": listed} for listed in keys] if any(keys) else (),
-        notes=_notes(bool(rates), keys),
+        notes=_notes(bool(rates), keys, places),
         defaults={} if known is None else {"state": known},
     )
 
@@ -123,8 +123,11 @@ def _demos(file: Path, root: Any, data: Any, mask: str | None) -> list[Demo]:
     return found if mask is None else _masked(found, root, mask, file)
 
 
-def _notes(rate_is_told: bool, keys: Sequence[str]) -> list[str]:
+def _notes(rate_is_told: bool, keys: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
     found = [] if rate_is_told else [f"its files tell no rate: {RATE:g} steps/s are assumed"]
+    for name, place in places.items():
+        if name != (usual := _usual(place)):
+            found.append(f"two arrays would be called {usual}: {'/'.join(places[usual])} is, {'/'.join(place)} is called {name}")
     counted = Counter(name for listed in keys for name in listed.split(", ") if name)
     if counted:
         told = ", ".join(f"{name} ({count} of {len(keys)} demonstrations)" for name, count in counted.items())
@@ -165,18 +168,25 @@ def _rate(data: Any, file: Path) -> float | None:
 def _features(demo: Any, of: Demo) -> tuple[dict[str, Feature], dict[str, tuple[str, ...]]]:
     """Columns and cameras by name, and their places below the demonstration."""
     observed = group(demo, "obs", of.file) if has(demo, "obs") else {}
-    nodes: dict[str, tuple[Any, tuple[str, ...]]] = {name: (demo, (name,)) for name in demo if name not in ("obs", "next_obs")}
-    nodes |= {name: (observed, ("obs", name)) for name in observed}
+    own = sorted((name for name in demo if name not in ("obs", "next_obs")), key=lambda name: name not in NAMES)
+    nodes = [(demo, name, (name,)) for name in own] + [(observed, name, ("obs", name)) for name in observed]
     features: dict[str, Feature] = {}
     places: dict[str, tuple[str, ...]] = {}
-    for name, (holder, place) in nodes.items():
+    for holder, name, place in nodes:
         node = child(holder, name, of.file)
         if not hasattr(node, "dtype") or node.dtype.kind not in "fiub" or not node.shape:
             continue
-        known = NAMES.get(name, name) if len(place) == 1 else name
+        known = _usual(place)
+        while known in features:
+            known = f"{'demo' if len(place) == 1 else 'obs'}.{known}"
         if (feature := _feature(name, node.dtype, node.shape[1:])) is not None:
             features[known], places[known] = feature, place
     return features, places
+
+
+def _usual(place: Sequence[str]) -> str:
+    """What an array is called that lies there, if the name is free: the usual ones come first, then a demonstration's others."""
+    return NAMES.get(place[0], place[0]) if len(place) == 1 else place[1]
 
 
 def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Feature | None:

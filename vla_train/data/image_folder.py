@@ -11,7 +11,8 @@ from vla_train.data.choice import Choice
 from vla_train.data.json_rows import flat, need, rows_of, seconds_of, stacked, text_of, whole
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.picture_files import camera_of, frames_of, picture
-from vla_train.data.plain_table import PlainTable, column, rate_of
+from vla_train.data.plain_table import PlainTable, column
+from vla_train.data.recorded_times import times_of
 from vla_train.errors import DataError
 
 FILE, IMAGES = "metadata.json", "images"
@@ -41,18 +42,21 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
     files = [
         picture(path, f"{IMAGES}/{need(row, 'image_id', where)}.jpg", where) for row, where in zip(rows, places, strict=True)
     ]
-    times = np.split(np.array([seconds_of(*pair) for pair in zip(rows, places, strict=True)]), np.cumsum(lengths)[:-1])
+    seconds = np.split(np.array([seconds_of(*pair) for pair in zip(rows, places, strict=True)]), np.cumsum(lengths)[:-1])
+    times = times_of(seconds, path, sources)
     action = _actions([need(row, "action", where) for row, where in zip(rows, places, strict=True)], places)
+    columns = {layout.ACTION: action} | times.columns
     return PlainTable(
         path=path,
-        features={layout.ACTION: column(action), CAMERA: camera_of(files[0])},
+        features={name: column(values) for name, values in columns.items()} | {CAMERA: camera_of(files[0])},
         lengths=lengths,
         said=[text_of(row, "instruction", where) for row, where in zip(rows, places, strict=True)],
-        read=lambda names: dict.fromkeys(names, action),
+        read=lambda names: {name: columns[name] for name in names},
         show=lambda _, image, rows: frames_of(files, image, rows),
         files=[path / FILE, *sorted(set(files))],
-        rate=rate_of(times, path, sources),
+        rate=times.rate,
         sources=sources,
+        notes=times.notes,
     )
 
 

@@ -57,7 +57,7 @@ def _place(folder: Path, info: dict[str, Any], episode: int) -> dict[str, int]:
 def _clips(folder: Path, info: dict[str, Any], places: list[dict[str, int]], feature: str) -> list[Clip] | None:
     if info.get("video_path") is None:
         return None
-    return [Clip(file_at(folder, info, "video_path", video_key=feature, **place)) for place in places]
+    return [Clip(file_at(folder, info, "video_path", video_key=feature, **place), alone=True) for place in places]
 
 
 def _numbered(folder: Path, name: str, key: str) -> list[dict[str, Any]]:

@@ -10,13 +10,11 @@ import numpy as np
 
 from vla_train.data.lerobot_info import LARGEST_SIDE, MOST_CHANNELS
 from vla_train.data.lerobot_layout import Feature
-from vla_train.data.records import damaged, episode_starts, files_fingerprint, place
+from vla_train.data.recorded_times import RATE
+from vla_train.data.records import episode_starts, files_fingerprint, place
 from vla_train.data.table import Entry
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec, Spec
-
-RATE = 10.0  # steps per second where nothing tells
-LONGEST_STEP = 10.0  # seconds: steps that seem longer were timed in milliseconds, or in less
 
 
 @dataclass
@@ -102,24 +100,6 @@ def camera(shape: Sequence[int], *, depth: bool = False) -> Feature:
     if len(shape) != 3 or min(shape) < 1 or max(shape) > LARGEST_SIDE or shape[2] > MOST_CHANNELS or math.prod(shape) > 2**30:
         raise ValueError(f"pictures of {list(shape)}, where [height, width, at most {MOST_CHANNELS} channels] is read")
     return {"dtype": "image", "shape": list(shape), "names": ["height", "width", "channels"], "is_depth_map": depth}
-
-
-def rate_of(times: Sequence[np.ndarray], path: Path, sources: Sequence[str]) -> float:
-    """Steps per second, from the seconds [t] of the steps of each episode. DataError where time does not run forwards,
-    or where it seems to be told in another unit."""
-    for seconds, source in zip(times, sources, strict=True):
-        if (wrong := np.flatnonzero(~np.isfinite(seconds))).size:
-            raise damaged(path, f"the timestamp of step {wrong[0]} of {source} is no number")
-        if (back := np.flatnonzero(np.diff(seconds) < 0)).size:
-            raise damaged(path, f"the timestamps of {source} go back after step {back[0]}")
-    steps = np.concatenate([np.diff(seconds) for seconds in times])
-    middle = float(np.median(steps)) if len(steps) else 0.0
-    if middle >= LONGEST_STEP:
-        raise DataError(
-            f"the timestamps of the dataset at {path} go on by {middle:g} a step: timestamps must be seconds; divide "
-            "milliseconds by 1e3, microseconds by 1e6, nanoseconds by 1e9"
-        )
-    return round(1.0 / middle, 3) if middle > 1e-6 else RATE
 
 
 def at(row: int, starts: np.ndarray, sources: Sequence[str]) -> str:

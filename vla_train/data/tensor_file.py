@@ -18,7 +18,8 @@ from vla_train.data.choice import Choice
 from vla_train.data.json_rows import parsed
 from vla_train.data.lerobot_layout import Feature, is_cloud
 from vla_train.data.paths import refuse_links_out
-from vla_train.data.plain_table import RATE, PlainTable, camera
+from vla_train.data.plain_table import PlainTable, camera
+from vla_train.data.recorded_times import RATE
 from vla_train.data.windows import runs
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
@@ -57,12 +58,12 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
                 f"{file}: {name} is {list(shape)}, where {frames} frames are expected, as of actions; convert it again"
             )
     features = {NAMES.get(name, name): _feature(file, name, *shapes[name]) for name in shapes if name != EPISODES}
-    lengths = _lengths(_array(file, EPISODES), file)
+    lengths, numbers = _episodes(_array(file, EPISODES), file)
     return PlainTable(
         path=path,
         features=features,
         lengths=lengths,
-        said=_language(file.with_suffix(".json"), len(lengths), frames),
+        said=_language(file.with_suffix(".json"), numbers, frames),
         read=partial(_read, file, features),
         show=partial(_show, file),
         files=[file, file.with_suffix(".json")],
@@ -125,8 +126,8 @@ def _show(file: Path, name: str, image: ImageSpec, rows: np.ndarray) -> Iterator
         yield from block
 
 
-def _lengths(indices: np.ndarray, file: Path) -> list[int]:
-    """How many frames each episode has. DataError where the frames of one do not stand together."""
+def _episodes(indices: np.ndarray, file: Path) -> tuple[list[int], np.ndarray]:
+    """How many frames each episode has, and its number [e]. DataError where the frames of one do not stand together."""
     flat = indices.ravel()
     if flat.dtype.kind not in "iu" or not len(flat):
         raise DataError(f"{file}: {EPISODES} holds no whole numbers; convert it again")
@@ -135,15 +136,20 @@ def _lengths(indices: np.ndarray, file: Path) -> list[int]:
     if len(np.unique(names)) != len(names):
         again = next(name for name in names if (names == name).sum() > 1)
         raise DataError(f"{file}: the frames of episode {again} ({EPISODES}) do not stand together; put them in order")
-    return [int(length) for length in np.diff([0, *edges, len(flat)])]
+    return [int(length) for length in np.diff([0, *edges, len(flat)])], names
 
 
-def _language(file: Path, episodes: int, frames: int) -> list[str]:
+def _language(file: Path, numbers: np.ndarray, frames: int) -> list[str]:
+    """The texts of the frames, or of the episodes as they stand in the file: the first one is of the lowest number."""
     try:
         content: Any = parsed(file.read_text(encoding="utf-8"))
         texts = content["language"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{file} cannot be read ({error}); convert it again") from None
-    if isinstance(texts, list) and len(texts) in (episodes, frames) and all(isinstance(text, str) for text in texts):
-        return texts
-    raise DataError(f"{file}: language must be a list of texts, one for each of {episodes} episodes or {frames} frames")
+    if (
+        not isinstance(texts, list)
+        or len(texts) not in (len(numbers), frames)
+        or not all(isinstance(text, str) for text in texts)
+    ):
+        raise DataError(f"{file}: language must be a list of texts, one for each of {len(numbers)} episodes or {frames} frames")
+    return [texts[rank] for rank in numbers.argsort().argsort()] if len(texts) == len(numbers) else texts

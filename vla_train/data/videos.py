@@ -23,10 +23,11 @@ _FORMATS = {1: "gray", 3: "rgb24"}  # channels -> what a frame is converted to
 
 @dataclass(frozen=True)
 class Clip:
-    """Where the frames of one episode lie: in which file, and from which second of it."""
+    """Where the frames of one episode lie: in which file, and from which second of it; ``alone``: no other's lie there."""
 
     path: Path
     start: float = 0.0
+    alone: bool = False
 
 
 def clips_with_files(folder: Path, feature: str, clips: list[Clip], left_out: Collection[int] = ()) -> list[Clip] | None:

@@ -129,16 +129,14 @@ def _read(path: Path) -> Statistics:
         content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read ({error}); take it away, and --fix makes it anew") from None
-    return _arrays(content, str(path))
+    return _arrays(content, str(path), "take it away, and --fix makes it anew")
 
 
-def _arrays(content: Any, where: str) -> Statistics:
+def _arrays(content: Any, where: str, mend: str = "mend or fetch them again") -> Statistics:
     try:
         return {name: {key: np.array(value, np.float64) for key, value in each.items()} for name, each in content.items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"the statistics in {where} are something else than numbers ({error}); mend or fetch them again"
-        ) from None
+        raise DataError(f"the statistics in {where} are something else than numbers ({error}); {mend}") from None
 
 
 def _lists(found: Mapping[str, Described]) -> dict[str, Any]:

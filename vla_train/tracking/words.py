@@ -1,5 +1,6 @@
 """How numbers read on a console: which of a row's metrics are shown, in what order, and with which unit."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -43,6 +44,7 @@ def evaluation(metrics: Mapping[str, float]) -> list[Shown]:
     """The headline of an evaluation, success in each of several stages behind the first figure; of one that has no such metric,
     the first few. [] for a training row."""
     found = {name.removeprefix(EVALUATION): value for name, value in metrics.items() if name.startswith(EVALUATION)}
+    found = {name: value for name, value in found.items() if not math.isnan(value)}  # NaN: nothing to say
     names = [name for name in _HEADLINE if name in found] or list(found)[: len(_HEADLINE)]
     shown = [Shown(name.replace("_", " ").replace("/", " "), number(name, found[name])) for name in names]
     stages = [name for name in found if name.count("/") == 1 and name.endswith("/success") and name not in _CONDITIONS]
