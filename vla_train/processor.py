@@ -68,8 +68,8 @@ class Processor:
 
     A number makes squares of so many pixels; None leaves them as the camera gives. "auto" leaves cameras of at most
     ``LARGEST_AUTO`` pixels a side alone, and brings the longer side of larger ones down to that, keeping their shape (both
-    sides rounded to multiples of 8, the patches of models). Symbols are never resized. With ``language="none"`` the policy is
-    told nothing: the begin token stands for every instruction.
+    sides rounded to multiples of 8, the patches of models). Symbols and clouds are never resized. With ``language="none"``
+    the policy is told nothing: the begin token stands for every instruction.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Processor:
         self._longest = max_tokens  # of the instructions so far, in tokens
 
     def _resized(self, image: ImageSpec) -> ImageSpec:
-        if self.image_size is None or image.kind == "symbols":
+        if self.image_size is None or image.kind in ("symbols", "points"):
             return image
         if isinstance(self.image_size, int):
             return replace(image, height=self.image_size, width=self.image_size)
@@ -131,7 +131,8 @@ class Processor:
         """The chosen cameras at the models' size. Colours are averaged over area, depth takes the nearest pixel and becomes bytes
         where it was trained on as such.
 
-        Raises DataError where a picture does not fit the Spec, or a symbol is not among those that it declares.
+        Raises DataError where a picture does not fit the Spec, a symbol is not among those that it declares, or a number of a
+        point cloud is not finite.
         """
         return {name: self._resize(name, images[name]) for name in self.cameras if self._check(name, images)}
 
@@ -143,7 +144,7 @@ class Processor:
         if (
             len(found) != 4
             or found[3] != image.channels
-            or (image.kind == "symbols" and found[1:3] != (image.height, image.width))
+            or (image.kind in ("symbols", "points") and found[1:3] != (image.height, image.width))
         ):
             expected = f"[n, {image.height}, {image.width}, {image.channels}]"
             raise DataError(
@@ -155,10 +156,18 @@ class Processor:
                 f"camera {name!r} holds the codes {largest} (largest of each channel), but its channels have only "
                 f"{list(image.symbols)} symbols: mend ImageSpec.symbols or the data"
             )
+        if image.kind == "points" and not np.isfinite(images[name]).all():
+            row, point = np.argwhere(~np.isfinite(images[name]))[0, :2].tolist()
+            raise DataError(
+                f"camera {name!r} holds numbers that are not finite, first in point {point} of cloud {row}: put points that are "
+                "there in the place of those that were not seen"
+            )
         return True
 
     def _resize(self, name: str, image: np.ndarray) -> np.ndarray:
         target = self.image_specs[name]
+        if target.kind == "points":
+            return image.astype(target.dtype, copy=False)
         if target.depth_range is not None and image.dtype != np.uint8:
             image = depth_bytes(image, target.depth_range)
         if image.shape[1:3] == (target.height, target.width):

@@ -13,20 +13,49 @@ if TYPE_CHECKING:  # vla_train.types brings torch, which what only reads data ca
 Metrics = dict[str, Any]  # name -> float or 0-d tensor (read by the meter, never with .item() inside an update)
 StateDict = dict[str, Any]  # tensors and JSON values, nested: what safetensors + JSON can hold
 
+FEWEST_POINTS = 8  # of a point cloud: smaller tables of numbers are poses and the like
+POINT_NUMBERS = (3, 16)  # least and most of a point: x, y, z, and colours, normals, intensity, ...
+
 
 @dataclass(frozen=True)
 class ImageSpec:
     """One camera. ``symbols`` are integer codes, embedded and never resized: ``symbols`` gives how many each channel has.
 
     Depth was recorded as bytes, or in units of which ``depth_range`` went to 0 and 255: a policy is then asked in those.
+    ``points`` are a cloud: ``height`` points of ``channels`` numbers each, of which the first three are x, y and z. Its frames
+    are float32 [points, 1, channels], all others uint8 [y, x, c]; in which order the points stand means nothing. ValueError for a
+    cloud of another width, of fewer than ``FEWEST_POINTS``, or whose points have less or more numbers than ``POINT_NUMBERS``.
     """
 
     height: int
     width: int
     channels: int = 3
-    kind: Literal["colour", "depth", "symbols"] = "colour"
+    kind: Literal["colour", "depth", "symbols", "points"] = "colour"
     symbols: tuple[int, ...] = ()
     depth_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        least, most = POINT_NUMBERS
+        if self.kind == "points" and not (self.width == 1 and self.height >= FEWEST_POINTS and least <= self.channels <= most):
+            raise ValueError(
+                f"a point cloud has at least {FEWEST_POINTS} points (height), width 1 and {least} to {most} numbers a point "
+                f"(channels), not {self.height}, {self.width} and {self.channels}"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of a frame, [y, x, c]."""
+        return self.height, self.width, self.channels
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of a frame's numbers."""
+        return np.dtype(np.float32 if self.kind == "points" else np.uint8)
+
+    @property
+    def nbytes(self) -> int:
+        """Of a frame."""
+        return self.height * self.width * self.channels * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -87,6 +116,8 @@ class Spec:
             elif (image.channels, image.kind) != (other.images[name].channels, other.images[name].kind):
                 theirs = other.images[name]
                 found.append(f"camera {name!r}: {image.channels} {image.kind} channels, not {theirs.channels} {theirs.kind}")
+            elif image.kind == "points" and image.height != other.images[name].height:
+                found.append(f"camera {name!r}: {image.height} points, not {other.images[name].height}")
         if self.state_size != other.state_size:
             found.append(f"state: {self.state_size} numbers, not {other.state_size}")
         for name in ("kind", "size", "choices"):

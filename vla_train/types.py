@@ -17,7 +17,7 @@ from torch import Tensor
 class RawObservation(TypedDict):
     """What readers and environments yield for n rows, before the Processor: plain NumPy, one frame, no history."""
 
-    images: dict[str, np.ndarray]  # uint8 [n, y, x, c] per camera; {} without cameras
+    images: dict[str, np.ndarray]  # uint8 [n, y, x, c] per camera, clouds float32 [n, points, 1, c]; {} without cameras
     state: np.ndarray  # float32 [n, s]; s may be 0
     instruction: Sequence[str]  # n strings; "" without language
     extras: NotRequired[dict[str, np.ndarray]]
@@ -115,14 +115,13 @@ class Struct:
 class Observation(Struct):
     """What a policy sees. The window of k steps is always there, oldest first; the last one is now."""
 
-    images: dict[str, Num[Tensor, "*b k _c _y _x"]]  # uint8 as recorded; {} without cameras; cameras differ in size
+    images: dict[str, Num[Tensor, "*b k _c _y _x"]]  # uint8 as recorded, clouds float32; {} without cameras; sizes differ
     state: Float[Tensor, "*b k s"]
     present: Bool[Tensor, "*b k"]  # False before the episode began
     tokens: Int[Tensor, "*b l"]
     token_mask: Bool[Tensor, "*b l"]  # a begin token always stands first, so no row is all False
     task: Int[Tensor, "*b"]  # read by task heads and samplers only
     domain: Int[Tensor, "*b"]  # embodiment or domain: chooses the normalizer
-    points: Float[Tensor, "*b k n d"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

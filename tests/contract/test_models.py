@@ -32,6 +32,7 @@ CAMERAS = {
     "top": ImageSpec(32, 32),
     "wrist": ImageSpec(24, 40, channels=1, kind="depth"),
     "grid": ImageSpec(5, 5, channels=2, kind="symbols", symbols=(4, 3)),
+    "cloud": ImageSpec(12, 1, channels=4, kind="points"),
 }
 WINDOW = Spec(images=CAMERAS, state_size=3, action=ACTION, history=3, chunk=2)
 
@@ -53,7 +54,9 @@ def observe(spec: Spec = WINDOW, size: int = 4, seed: int = 0) -> Observation:
     for name, image in spec.images.items():
         shape = (size, spec.history, image.height, image.width, image.channels)
         largest = min(image.symbols, default=256)
-        images[name] = torch.randint(0, largest, shape, generator=generator, dtype=torch.uint8).permute(0, 1, 4, 2, 3)
+        pixels = torch.randint(0, largest, shape, generator=generator, dtype=torch.uint8)
+        frames = torch.randn(shape, generator=generator) if image.kind == "points" else pixels
+        images[name] = frames.permute(0, 1, 4, 2, 3)
     return Observation(
         images=images,
         state=torch.randn(size, spec.history, spec.state_size, generator=generator),

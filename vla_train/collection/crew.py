@@ -40,7 +40,7 @@ def block_size(wished: int, spec: Spec, rows: int) -> int:
     """How many seeds are played together: as many as wished, but no more than ``BLOCK_BYTES`` of pictures if all episodes were as
     long as they can be. Those that play side by side are in memory anyway. It follows from the world alone, as what a policy
     does may depend, in the last bit, on who plays beside it."""
-    each = spec.horizon * sum(image.height * image.width * image.channels for image in spec.images.values())
+    each = spec.horizon * sum(image.nbytes for image in spec.images.values())
     return min(wished, max(rows, BLOCK_BYTES // max(1, each)))
 
 

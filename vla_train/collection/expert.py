@@ -31,7 +31,7 @@ class ExpertEpisode:
     success: bool = False
     helped: int | None = None  # steps in which the expert acted in the player's place; None: such help is not given
     steps: list[tuple[dict[str, np.ndarray], np.ndarray, np.ndarray, float, bool, bool]] = field(default_factory=list)
-    encoded: dict[str, EncodedFrames] = field(default_factory=dict)  # instead of the pictures in ``steps``, once they are
+    encoded: dict[str, EncodedFrames | np.ndarray] = field(default_factory=dict)  # instead of those in ``steps``
 
     def add(
         self,
@@ -56,14 +56,17 @@ class ExpertEpisode:
     def encode(self) -> None:
         """Encode the pictures as a dataset keeps them: work that need not be done where it is written."""
         if self.steps:
-            self.encoded = {camera: EncodedFrames.of(frames) for camera, frames in self._frames().items()}
+            self.encoded = {
+                camera: EncodedFrames.of(frames) if frames.dtype == np.uint8 else frames
+                for camera, frames in self._frames().items()
+            }
             self.steps = [({}, *others) for _, *others in self.steps]  # type: ignore[misc]  # as many as there were
 
     def _frames(self) -> dict[str, np.ndarray]:
         return {camera: np.stack([step[0][camera] for step in self.steps]) for camera in self.steps[0][0]}
 
     def columns(self) -> dict[str, Any]:
-        """images {camera: uint8 [t, y, x, c], or encoded}, state [t, s], action [t, a], reward, terminated and truncated [t]."""
+        """images {camera: [t, y, x, c], or encoded}, state [t, s], action [t, a], reward, terminated and truncated [t]."""
         _, state, action, reward, terminated, truncated = zip(*self.steps, strict=True)
         return {
             "images": self.encoded or self._frames(),

@@ -8,7 +8,7 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.errors import DataError
 
 _DEFAULT = {"state": layout.STATE, "action": layout.ACTION}
-_CAMERA_PREFIXES = (layout.IMAGE, "observation.", "video.")
+_CAMERA_PREFIXES = (layout.IMAGE, layout.POINTS, "observation.", "video.")
 NUMERIC = ("float", "int", "uint", "bool")  # as a dtype begins
 
 Features = Mapping[str, layout.Feature]
@@ -115,6 +115,8 @@ def grouped(columns: Mapping[str, int]) -> str:
 
 
 def _unknown(name: str, kind: str, features: Features, known: Mapping[str, int]) -> str:
+    if name in features and layout.is_cloud(name, features[name]):
+        return f"{name!r} (dataset.{kind}) as a point cloud {features[name]['shape']}, which is read as a camera: dataset.cameras"
     if name in features:
         feature = features[name]
         what = f"{name!r} (dataset.{kind}) as {feature['dtype']} {feature['shape']}, which is no vector of numbers"
@@ -204,7 +206,7 @@ def camera_names(features: Features) -> dict[str, str]:
 
     Dots become underscores, since networks are stored under these names.
     """
-    pictures = [name for name, feature in features.items() if feature["dtype"] in ("image", "video")]
+    pictures = [name for name, feature in features.items() if layout.is_camera(name, feature)]
     short = [_short(name) for name in pictures]
     whole = [name.replace(".", "_") for name in pictures]
     return dict(zip(short if len(set(short)) == len(short) else whole, pictures, strict=True))
@@ -227,6 +229,9 @@ def chosen_cameras(features: Features, chosen: Sequence[str] | None, folder: obj
         if camera not in names:
             near = difflib.get_close_matches(name, [*names, *by_feature], 1, cutoff=0.4)
             hint = f" Did you mean {near[0]}?" if near else ""
+            if name in features:
+                feature = features[name]
+                hint = f" {feature['dtype']} {feature['shape']} is neither pictures nor a point cloud ({layout.CLOUDS})."
             raise DataError(f"the dataset at {folder} has no camera {name!r}.{hint} It has {', '.join(names) or 'none'}")
         found[camera] = names[camera]
     return found

@@ -207,7 +207,7 @@ class DemonstrationDataset:
         return found, torch.from_numpy(action)
 
     def _images(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The pictures of windows [b, k], uint8 [b, k, y, x, c] for each camera."""
+        """The frames of windows [b, k], [b, k, y, x, c] for each camera."""
         return self._frames.take(rows)
 
     def _in_split(self, split: str) -> np.ndarray:

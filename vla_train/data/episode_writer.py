@@ -16,11 +16,12 @@ from vla_train.data import lerobot_layout as layout
 from vla_train.data.encoded import EncodedFrames, sampled_steps
 from vla_train.data.images import encode_png
 from vla_train.data.lerobot_files import DataFiles
+from vla_train.data.lerobot_info import image_spec
 from vla_train.data.lerobot_meta import Meta, write_json
 from vla_train.data.parquet_tables import ParquetTables
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.records import episode_starts, require_finite
-from vla_train.data.statistics import Described, PixelStatistics, describe, describe_columns
+from vla_train.data.statistics import CloudStatistics, Described, PixelStatistics, describe, describe_columns, together
 from vla_train.data.video_files import EncodedVideos, Videos
 from vla_train.errors import DataError, UsageError
 
@@ -91,8 +92,7 @@ class EpisodeWriter:
             or EncodedVideos(folder, name, self.features[name], first=self.meta.next_video(name), **own)
             for name in filmed
         }
-        shown = {name: feature for name, feature in self.features.items() if layout.is_picture(feature)}
-        self._pixels = {name: PixelStatistics(feature["shape"][2]) for name, feature in shown.items()}
+        self._shown = self._no_statistics()
         self._committed = self.meta.num_episodes
         if resumed:  # what is made from here on does not count until it is committed, even where all was finished
             self.commit()
@@ -106,8 +106,9 @@ class EpisodeWriter:
     ) -> None:
         """One episode of t > 0 steps with the instruction of each, [t].
 
-        ``numbers`` are [t, d] (or [t] for d = 1) of every feature that is no picture; of the bookkeeping only ``timestamp`` may
-        be given. ``blocks`` are the pictures in order, uint8 [n, y, x, c] of every camera, as many together as there are steps
+        ``numbers`` are [t, d] (or [t] for d = 1) of every feature that is no camera; of the bookkeeping only ``timestamp`` may
+        be given. ``blocks`` are the frames in order, uint8 [n, y, x, c] of every camera (clouds [n, points, 1, c] in whatever
+        floats they are stored), as many together as there are steps
         (of a camera that is no video they may be encoded already, then all in one block). ValueError at a wrong shape, DataError
         at a number that is not finite: then nothing of the episode is kept.
         """
@@ -126,11 +127,11 @@ class EpisodeWriter:
                 video.abandon()
             raise
         file = self._files.add({**checked, **images})
-        described = describe_columns(checked) | {name: pixels.describe() for name, pixels in statistics.items()}
+        described = describe_columns(checked) | {name: found.describe() for name, found in statistics.items()}
         row = {f"stats/{name}/{key}": value.tolist() for name, found in described.items() for key, value in found.items()}
         self.meta.note(dict(facts) | {"tasks": list(dict.fromkeys(texts))}, length, file, places, row)
-        for name, pixels in statistics.items():
-            self._pixels[name].merge(pixels)
+        for name, found in statistics.items():
+            self._shown[name].merge(found)
         if self._commit_every and self.meta.num_episodes - self._committed >= self._commit_every:
             self._files.save()
             self._close_videos()
@@ -166,7 +167,7 @@ class EpisodeWriter:
 
     def _checked(self, given: Mapping[str, Any], length: int) -> dict[str, np.ndarray]:
         """The numeric columns in the types that are stored, each [t, d]."""
-        wanted = {name for name, feature in self.features.items() if not layout.is_picture(feature)}
+        wanted = set(self.features) - set(self._shown)
         if set(given) != wanted:
             raise ValueError(f"the episode has {sorted(given)}, the dataset {sorted(wanted)}")
         numbers = {}
@@ -183,42 +184,55 @@ class EpisodeWriter:
 
     def _pictures(
         self, blocks: Iterable[Mapping[str, np.ndarray | EncodedFrames]], length: int
-    ) -> tuple[dict[str, list[bytes]], dict[str, PixelStatistics]]:
-        """Hand the pictures on to the videos. Returns the bytes of those that stay in parquet, and the statistics of all."""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Hand the pictures on to the videos. Returns the bytes of those that stay in parquet and the clouds, and the statistics
+        of all."""
         sampled = sampled_steps(length)
-        images: dict[str, list[bytes]] = {name: [] for name in self._pixels if name not in self._videos}
-        statistics = {name: PixelStatistics(self.features[name]["shape"][2]) for name in self._pixels}
+        images: dict[str, list[Any]] = {name: [] for name in self._shown if name not in self._videos}
+        statistics = self._no_statistics()
         done = 0
-        for block in blocks if self._pixels else ():
-            if set(block) != set(self._pixels):
-                raise ValueError(f"the episode has the pictures {sorted(block)}, the dataset {sorted(self._pixels)}")
+        for block in blocks if self._shown else ():
+            if set(block) != set(self._shown):
+                raise ValueError(f"the episode has the pictures {sorted(block)}, the dataset {sorted(self._shown)}")
             count = len(next(iter(block.values())))
             for name, frames in block.items():
-                if frames.shape != (count, *self.features[name]["shape"]):
-                    wanted = [count, *self.features[name]["shape"]]
-                    raise ValueError(f"{name} has shape {list(frames.shape)}, not {wanted}")
+                if frames.shape != (wanted := (count, *image_spec(self.features[name]).shape)):
+                    raise ValueError(f"{name} has shape {list(frames.shape)}, not {list(wanted)}")
                 if isinstance(frames, EncodedFrames):
                     images[name] += frames.pictures
                     statistics[name].merge(frames.statistics)
                     continue
                 if name in self._videos:
                     self._videos[name].add(frames)
+                elif not layout.is_picture(self.features[name]):
+                    images[name].append(frames[:, :, 0].astype(self.features[name]["dtype"]))
                 else:
                     images[name] += [encode_png(frame) for frame in frames]
                 statistics[name].add(frames[sampled[(sampled >= done) & (sampled < done + count)] - done])
             done += count
-        if self._pixels and done != length:
+        if self._shown and done != length:
             raise ValueError(f"the episode has {done} pictures for {length} steps")
-        return images, statistics
+        clouds = {name: np.concatenate(parts) for name, parts in images.items() if not layout.is_picture(self.features[name])}
+        for name, cloud in clouds.items():
+            require_finite(name, cloud, episode_starts([length]), "what is to be written", self.meta.num_episodes)
+        return images | clouds, statistics
+
+    def _no_statistics(self) -> dict[str, Any]:
+        """Of every camera, before any frame of it."""
+        shown = {name: feature for name, feature in self.features.items() if layout.is_camera(name, feature)}
+        return {
+            name: PixelStatistics(feature["shape"][2]) if layout.is_picture(feature) else CloudStatistics()
+            for name, feature in shown.items()
+        }
 
     def _statistics(self) -> dict[str, Any]:
         """Of the whole dataset: numbers from the files, pictures from samples."""
-        sizes = {name: feature["shape"][0] for name, feature in self.features.items() if not layout.is_picture(feature)}
+        sizes = {name: feature["shape"][0] for name, feature in self.features.items() if name not in self._shown}
         numbers = ParquetTables.matching(self.folder, layout.DATA_FILES, self._files.num_files).numbers(sizes)
         found = {name: describe(values) for name, values in numbers.items()}
-        for name, pixels in self._pixels.items():
+        for name, shown in self._shown.items():
             before = [described(row, name) for row in self.meta.before]
-            parts = [part for part in before if part] + ([pixels.describe()] if pixels.num_frames else [])
+            parts = [part for part in before if part] + ([shown.describe()] if shown.num_frames else [])
             found |= {name: parts[0] if len(parts) == 1 else together(parts)} if parts else {}
         return {name: {key: value.tolist() for key, value in each.items()} for name, each in found.items()}
 
@@ -229,21 +243,6 @@ def described(row: Mapping[str, Any], name: str) -> Described:
     return {
         key.removeprefix(prefix): np.array(value) for key, value in row.items() if key.startswith(prefix) and value is not None
     }
-
-
-def together(parts: Sequence[Described]) -> Described:
-    """Statistics of parts as those of the whole, as LeRobot does it: exact but for quantiles, which are averaged."""
-    weights = np.array([float(part["count"][0]) for part in parts])
-    stacked = {key: np.stack([np.asarray(part[key], np.float64) for part in parts]) for key in parts[0] if key != "count"}
-
-    def average(values: np.ndarray) -> np.ndarray:
-        return np.asarray(np.average(values, axis=0, weights=weights))
-
-    mean = average(stacked["mean"])
-    found = {key: average(values) for key, values in stacked.items()} | {"mean": mean}
-    found |= {"min": stacked["min"].min(axis=0), "max": stacked["max"].max(axis=0)}
-    found["std"] = np.sqrt(average(stacked["std"] ** 2 + (stacked["mean"] - mean) ** 2))
-    return found | {"count": np.array([int(weights.sum())])}
 
 
 @contextmanager

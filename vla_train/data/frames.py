@@ -29,7 +29,7 @@ class Frames(Protocol):
     """The frames of a dataset as its Processor resized them. Threads may ask at once."""
 
     def take(self, rows: np.ndarray) -> Pictures:
-        """Those at rows, int64 [b, k], as uint8 [b, k, y, x, c] for each camera."""
+        """Those at rows, int64 [b, k], as [b, k, y, x, c] for each camera: of clouds float32, else uint8."""
         ...
 
 
@@ -65,7 +65,7 @@ def open_frames(
 
 
 class CachedFrames:
-    """The cache's memory maps, uint8 [n, y, x, c] for each camera; frame by frame from the same files where they are large."""
+    """The cache's memory maps, [n, y, x, c] for each camera; frame by frame from the same files where they are large."""
 
     def __init__(self, arrays: Pictures):
         self._arrays = arrays
@@ -86,15 +86,16 @@ class _FrameFile:
         mapped = array if isinstance(array, np.memmap) else array.base
         assert isinstance(mapped, np.memmap), "open_cache gives views of memory maps"
         self._path, self._offset, self._shape = Path(str(mapped.filename)), mapped.offset, array.shape[1:]
+        self._dtype, self._bytes = array.dtype, math.prod(array.shape[1:]) * array.itemsize
         self._file = self._path.open("rb", buffering=0)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        size, handle = math.prod(self._shape), self._file.fileno()
+        size, handle = self._bytes, self._file.fileno()
         found = np.empty((rows.size, size), np.uint8)
         for frame, row in zip(found, rows.ravel().tolist(), strict=True):
             if os.preadv(handle, [frame.data], self._offset + row * size) != size:
                 raise DataError(f"the frame cache {self._path} has become shorter: start again, and it is made again")
-        return found.reshape(*rows.shape, *self._shape)
+        return found.view(self._dtype).reshape(*rows.shape, *self._shape)
 
 
 class DecodedFrames:
@@ -111,7 +112,7 @@ class DecodedFrames:
     ):
         self._reader, self._processor = reader, processor
         images = [processor.spec.images[camera] for camera in processor.cameras]
-        each = sum(image.height * image.width * image.channels for image in images)
+        each = sum(image.nbytes for image in images)
         self._run = max(1, min(RUN_FRAMES, RUN_BYTES // each))
         cuts = [np.arange(first, end, self._run) for first, end in pairwise(starts)]
         self._bounds = np.append(np.concatenate(cuts), starts[-1])  # of the runs: none reaches over the end of an episode
@@ -126,8 +127,7 @@ class DecodedFrames:
     def take(self, rows: np.ndarray) -> Pictures:
         asked, places = np.unique(rows, return_inverse=True)
         found = {
-            camera: np.empty((len(asked), image.height, image.width, image.channels), np.uint8)
-            for camera, image in self._processor.image_specs.items()
+            camera: np.empty((len(asked), *image.shape), image.dtype) for camera, image in self._processor.image_specs.items()
         }
         numbers = np.searchsorted(self._bounds, asked, side="right") - 1
         for number in np.unique(numbers).tolist():

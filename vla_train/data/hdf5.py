@@ -27,7 +27,7 @@ from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
 
 SUFFIXES = (".hdf5", ".h5")
-BLOCK = 64  # frames read at once
+BLOCK, BLOCK_BYTES = 64, 64_000_000  # read at once: at most so many frames, and (but for one frame) bytes
 RATE = 20.0  # of robosuite's control, where env_args says nothing
 # Columns that are called otherwise outside of ``obs``.
 NAMES = {"actions": layout.ACTION, "rewards": layout.REWARD, "dones": layout.DONE}
@@ -191,7 +191,7 @@ def _usual(place: Sequence[str]) -> str:
 
 def _feature(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Feature | None:
     """The feature of one observation [t, *shape]; None for pictures too large and for nothing. What is neither a vector nor a
-    picture, as a pose [t, 4, 4], is declared as it is, and cannot be chosen."""
+    picture nor a point cloud, as a pose [t, 4, 4], is declared as it is, and cannot be chosen."""
     depth = "depth" in name
     if len(shape) == 2 and depth:
         shape = (*shape, 1)
@@ -226,10 +226,13 @@ def _show(
     asked = np.split(rows, first[1:])
     for (demo, holder), end, own in zip(_groups([demos[number] for number in numbers]), ends[numbers], asked, strict=True):
         fitting = [(demo.length, *wanted), *([(demo.length, *wanted[:2])] if image.channels == 1 else [])]
+        fitting = [(demo.length, image.height, image.channels)] if image.kind == "points" else fitting
         node = _node(holder, demo, places[name], fitting)
-        if node.dtype != np.uint8 and image.kind != "depth":
+        if image.kind == "points" and node.dtype.kind != "f":
+            raise DataError(f"{demo.file}, data/{demo.name}: {name} holds {node.dtype}, where clouds are floats; leave it out")
+        if node.dtype != np.uint8 and image.kind not in ("depth", "points"):
             raise DataError(f"{demo.file}, data/{demo.name}: {name} holds {node.dtype}, where pictures are uint8; leave it out")
-        for run in runs(own - (end - demo.length), BLOCK):
+        for run in runs(own - (end - demo.length), max(1, min(BLOCK, BLOCK_BYTES // image.nbytes))):
             with reading(demo.file):
                 block = node[run]
             yield from block.reshape(-1, *wanted)

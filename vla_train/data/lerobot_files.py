@@ -35,7 +35,8 @@ class DataFiles:
         self.num_files = first
 
     def add(self, columns: Mapping[str, np.ndarray | Sequence[bytes]]) -> int:
-        """Queue one episode, a column of t rows for each feature (of an image its bytes), and return the number of its file."""
+        """Queue one episode, a column of t rows for each feature (of an image its bytes, of a cloud
+        [t, points, channels]), and return the number of its file."""
         written = self._sink.tell() if self._writer is not None else 0
         if self._begun and written + self._pending_bytes >= self._megabytes * 2**20:
             self.close()
@@ -81,7 +82,7 @@ class DataFiles:
             return
         if self._writer is None:
             self._sink = begin(self._path(self.num_files - 1))
-            plain = [field.name for field in self._schema if not pa.types.is_struct(field.type)]  # PNG bytes never repeat
+            plain = [field.name for field in self._schema if not _is_frames(field.type)]  # PNG bytes never repeat
             self._writer = pq.ParquetWriter(self._sink, self._schema, use_dictionary=plain)
         self._writer.write_table(pa.Table.from_batches(self._pending))
         self._pending, self._pending_bytes = [], 0
@@ -109,10 +110,19 @@ def settle(path: Path) -> None:
     partial_of(path).replace(path)
 
 
+def _is_frames(kind: pa.DataType) -> bool:
+    """Whether a column is of a camera: encoded pictures, or clouds as lists of lists."""
+    return bool(pa.types.is_struct(kind) or (pa.types.is_list(kind) and pa.types.is_list(kind.value_type)))
+
+
 def _array(values: np.ndarray | Sequence[bytes], kind: pa.DataType) -> pa.Array:
     if not isinstance(values, np.ndarray):
         return pa.StructArray.from_arrays(
             [pa.array(values, pa.binary()), pa.nulls(len(values), pa.string())], names=["bytes", "path"]
         )
     flat = pa.array(values.ravel())
+    if _is_frames(kind):
+        for size in reversed(values.shape[1:]):
+            flat = pa.ListArray.from_arrays(pa.array(np.arange(0, len(flat) + 1, size), pa.int32()), flat)
+        return flat
     return pa.FixedSizeListArray.from_arrays(flat, kind.list_size) if pa.types.is_fixed_size_list(kind) else flat

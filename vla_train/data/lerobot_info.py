@@ -88,7 +88,8 @@ def spec_of(info: dict[str, Any], folder: Path) -> Spec | None:
         expected = layout.features_of(spec)
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         raise DataError(f"{folder / layout.INFO}: its Spec cannot be read ({error}); make the dataset again") from None
-    for name in (*(layout.IMAGE + camera for camera in spec.images), layout.ACTION, *[layout.STATE] * bool(spec.state_size)):
+    cameras = [layout.feature_name(camera, image) for camera, image in spec.images.items()]
+    for name in (*cameras, layout.ACTION, *[layout.STATE] * bool(spec.state_size)):
         feature = info["features"].get(name)
         if feature is None or feature["shape"] != expected[name]["shape"]:
             declared = "missing" if feature is None else feature["shape"]
@@ -100,7 +101,10 @@ def spec_of(info: dict[str, Any], folder: Path) -> Spec | None:
 
 
 def image_spec(feature: layout.Feature) -> ImageSpec:
-    """The camera that an image or video feature declares."""
+    """The camera that an image or video feature, or a point cloud, declares."""
+    if not layout.is_picture(feature):
+        points, channels = feature["shape"]
+        return ImageSpec(height=points, width=1, channels=channels, kind="points")
     names = [str(name) for name in feature.get("names") or ["height", "width", "channels"]]
     height, width, channels = feature["shape"]
     if names[0].startswith("channel"):  # some recorders declare [c, y, x]; what is stored is a picture all the same

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vla_train.spec import ImageSpec, Spec
+from vla_train.spec import FEWEST_POINTS, POINT_NUMBERS, ImageSpec, Spec
 
 VERSION = "v3.0"
 CHUNK_SIZE = 1000  # files per folder
@@ -18,13 +18,15 @@ VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 EPISODES_PATH = "meta/episodes/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 DATA_FILES, EPISODE_FILES = "data/*/*.parquet", "meta/episodes/*/*.parquet"  # the same as patterns
 
-IMAGE, STATE, ACTION = "observation.images.", "observation.state", "action"
+IMAGE, POINTS, STATE, ACTION = "observation.images.", "observation.points.", "observation.state", "action"
 REWARD, DONE, SUCCESS = "next.reward", "next.done", "next.success"
 TERMINATED, TRUNCATED = "next.terminated", "next.truncated"
 LOCK = ".writing.lock"  # in the folder of a dataset that is being written, or whose writer was killed
 OURS = "vla_train"  # where info.json keeps the Spec and how the data came to be
 UNFINISHED = "unfinished"  # under OURS while a dataset is written: how many of its files are whole
 DEPTH_RANGE = "vla_train.depth_range"  # in the info of a camera: what was made 0 and what 255
+
+CLOUDS = f"floats [at least {FEWEST_POINTS} points, {POINT_NUMBERS[0]} to {POINT_NUMBERS[1]} numbers each]"  # in words
 
 # What a row of meta/episodes has of itself; whatever else stands there are facts that its maker noted.
 OF_EPISODES = frozenset({"episode_index", "tasks", "length", "dataset_from_index", "dataset_to_index"})
@@ -54,7 +56,7 @@ INDEX_FEATURES = {
 
 def features_of(spec: Spec) -> dict[str, Feature]:
     """The ``features`` of info.json for data that follows a Spec. A state of size 0 has no column."""
-    features = {IMAGE + camera: picture_feature(image) for camera, image in spec.images.items()}
+    features = {feature_name(camera, image): camera_feature(image) for camera, image in spec.images.items()}
     if spec.state_size:
         names = list(spec.state_names) or None
         features[STATE] = {"dtype": "float32", "shape": [spec.state_size], "names": names}
@@ -65,8 +67,15 @@ def features_of(spec: Spec) -> dict[str, Feature]:
     return features | INDEX_FEATURES
 
 
-def picture_feature(image: ImageSpec) -> Feature:
-    """A camera whose pictures lie in parquet."""
+def feature_name(camera: str, image: ImageSpec) -> str:
+    """What our own writer calls a camera. LeRobot takes whatever has ``image`` in its name for pictures."""
+    return (POINTS if image.kind == "points" else IMAGE) + camera
+
+
+def camera_feature(image: ImageSpec) -> Feature:
+    """A camera whose frames lie in parquet."""
+    if image.kind == "points":
+        return {"dtype": "float32", "shape": [image.height, image.channels], "names": ["points", "channels"]}
     return {"dtype": "image", "shape": [image.height, image.width, image.channels], "names": ["height", "width", "channels"]}
 
 
@@ -89,6 +98,18 @@ def is_picture(feature: Feature) -> bool:
     return feature["dtype"] in ("image", "video")
 
 
+def is_cloud(name: str, feature: Feature) -> bool:
+    """Whether it is a point cloud: a table of floats that is large enough for one and has enough numbers a row, but not more than
+    a point has. Several actions at once are none."""
+    shape, (least, most) = feature["shape"], POINT_NUMBERS
+    looks = feature["dtype"].startswith("float") and len(shape) == 2 and shape[0] >= FEWEST_POINTS and least <= shape[1] <= most
+    return looks and not name.startswith((ACTION, "next."))
+
+
+def is_camera(name: str, feature: Feature) -> bool:
+    return is_picture(feature) or is_cloud(name, feature)
+
+
 def stored_in_parquet(features: Mapping[str, Feature]) -> dict[str, Feature]:
     """Those that are columns of the data files."""
     return {name: feature for name, feature in features.items() if feature["dtype"] != "video"}
@@ -100,8 +121,11 @@ def whole_or_fraction(rate: int | float) -> int | float:
 
 
 def arrow_type(feature: Feature) -> pa.DataType:
-    """The parquet column of a feature: a struct for an image, a scalar for shape [1], else a list of fixed length."""
+    """The parquet column of a feature: a struct for an image, a scalar for shape [1], else a list of fixed length; for a cloud
+    a list of lists, as LeRobot has tables of numbers."""
     if feature["dtype"] == "image":
         return _IMAGE_TYPE
     scalar = NUMBERS[feature["dtype"]]
+    if len(feature["shape"]) == 2:
+        return pa.list_(pa.list_(scalar))
     return scalar if feature["shape"] == [1] else pa.list_(scalar, feature["shape"][0])

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data import modality
+from vla_train.data.clouds import unpacked, wrong_size
 from vla_train.data.images import decode
 from vla_train.data.lerobot_info import spec_of
 from vla_train.data.parquet_tables import ParquetTables, SizesDiffer
@@ -22,6 +23,8 @@ from vla_train.data.video_check import torn
 from vla_train.data.videos import Clip, clips_with_files, decode_clips
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
+
+BLOCK_BYTES = 32_000_000  # of point clouds that are read at once
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class LeRobotTable:
         return self._tables.file_of(row).relative_to(self.path).as_posix()
 
     def has_files(self, name: str) -> bool:
-        if self.features[name]["dtype"] == "image":
+        if self.features[name]["dtype"] != "video":
             return name in self._tables.names
         return self.clips(name) is not None
 
@@ -134,6 +137,8 @@ class LeRobotTable:
     def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         if self.features[name]["dtype"] == "image":
             return self._decoded(name, image, rows)
+        if not layout.is_picture(self.features[name]):
+            return self._clouds(name, image, rows)
         if rows is not None:
             return self._random(name, image).frames(rows)
         clips = self.clips(name)
@@ -155,9 +160,7 @@ class LeRobotTable:
         return None if clips is None else clips_with_files(self.path, name, clips, self._left_out)
 
     def _decoded(self, name: str, image: ImageSpec, rows: np.ndarray | None) -> Iterator[np.ndarray]:
-        columns = (
-            (batch.column(name) for batch in self._tables.batches([name], 64)) if rows is None else self._tables.at(name, rows)
-        )
+        columns = self._column(name, rows, 64)
         number = count() if rows is None else iter(rows.tolist())
         for column in columns:
             if not pa.types.is_struct(column.type) or column.type.get_field_index("bytes") < 0:
@@ -169,6 +172,25 @@ class LeRobotTable:
                     camera, where = name.rpartition(".")[2], place(row, self.starts)
                     raise self._error(f"camera {camera!r} cannot be read at {where}: {error}") from None
                 yield frame
+
+    def _clouds(self, name: str, image: ImageSpec, rows: np.ndarray | None) -> Iterator[np.ndarray]:
+        shape = (image.height, image.channels)
+        number = count() if rows is None else iter(rows.tolist())
+        for column in self._column(name, rows, max(1, min(64, BLOCK_BYTES // image.nbytes))):
+            try:
+                clouds = unpacked(column, shape)
+            except ValueError as error:
+                raise self._error(f"column {name!r} {error}") from None
+            for cloud, _ in zip(clouds, number, strict=False):
+                yield cloud[:, None]
+            if len(clouds) < len(column):
+                raise wrong_size(self, name, shape, next(number))
+
+    def _column(self, name: str, rows: np.ndarray | None, size: int) -> Iterator[pa.Array]:
+        """A column in parts, in order: of at most ``size`` rows, or at these rows."""
+        if rows is not None:
+            return self._tables.at(name, rows)
+        return (batch.column(name) for batch in self._tables.batches([name], size))
 
     def _instructions(self, parts: Parts) -> list[str]:
         """One an episode: its first."""

@@ -58,7 +58,7 @@ class Reader(Protocol):
     def columns(self) -> Columns: ...
 
     def frames(self, cameras: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-        """The decoded frames in order, in blocks: uint8 [n, y, x, c] for each camera."""
+        """The decoded frames in order, in blocks: [n, y, x, c] for each camera, of clouds float32, else uint8."""
 
 
 @runtime_checkable
@@ -66,7 +66,7 @@ class RandomReader(Reader, Protocol):
     """One that also gives chosen frames: those of data that are too many for a frame cache are then decoded as they are drawn."""
 
     def frames_at(self, cameras: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The decoded frames at rows, int64 [m] in ascending order: uint8 [m, y, x, c] for each camera.
+        """The decoded frames at rows, int64 [m] in ascending order: [m, y, x, c] for each camera.
 
         Threads may ask at once.
         """

@@ -3,7 +3,7 @@
 The names are those of LeRobotDataset v3.0: min, max, mean, std (of the population), count, and linear quantiles.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -42,6 +42,45 @@ def feature_statistics(values: np.ndarray) -> FeatureStatistics:
     found = describe(values)
     kept = {name: found[name] for name in ("mean", "std", "min", "max", "q01", "q99")}
     return FeatureStatistics(count=len(values), **kept)
+
+
+def together(parts: Sequence[Described]) -> Described:
+    """Statistics of parts as those of the whole, as LeRobot does it: exact but for quantiles, which are averaged."""
+    weights = np.array([float(part["count"][0]) for part in parts])
+    stacked = {key: np.stack([np.asarray(part[key], np.float64) for part in parts]) for key in parts[0] if key != "count"}
+
+    def average(values: np.ndarray) -> np.ndarray:
+        return np.asarray(np.average(values, axis=0, weights=weights))
+
+    mean = average(stacked["mean"])
+    found = {key: average(values) for key, values in stacked.items()} | {"mean": mean}
+    found |= {"min": stacked["min"].min(axis=0), "max": stacked["max"].max(axis=0)}
+    found["std"] = np.sqrt(average(stacked["std"] ** 2 + (stacked["mean"] - mean) ** 2))
+    return found | {"count": np.array([int(weights.sum())])}
+
+
+class CloudStatistics:
+    """Statistics of point clouds by channel, over all points of the frames added: of what is added at once exact, together as
+    ``together`` has it."""
+
+    def __init__(self) -> None:
+        self._parts: list[Described] = []
+
+    @property
+    def num_frames(self) -> int:
+        return sum(int(part["count"][0]) for part in self._parts)
+
+    def add(self, frames: np.ndarray) -> None:
+        """Frames [n, points, 1, c]."""
+        if len(frames):
+            self._parts.append(describe(frames.reshape(-1, frames.shape[-1])) | {"count": np.array([len(frames)])})
+
+    def merge(self, other: "CloudStatistics") -> None:
+        self._parts += other._parts
+
+    def describe(self) -> Described:
+        """In the units of the clouds, float64 [c] each; ``count`` is the number of frames."""
+        return together(self._parts)
 
 
 class PixelStatistics:

@@ -22,7 +22,7 @@ class Table(Protocol):
     """n frames in e episodes, one behind the other. Opening it reads no frame; what is wrong raises DataError with its place."""
 
     path: Path  # of the folder or the file
-    features: Mapping[str, Feature]  # columns and cameras: dtype (image and video are cameras), shape, names, depth
+    features: Mapping[str, Feature]  # columns and cameras: dtype (image and video are cameras, as clouds), shape, names, depth
     starts: np.ndarray  # int64 [e + 1]
     rate: float  # steps per second
     texts: list[str]  # the distinct instructions
@@ -64,7 +64,8 @@ class Table(Protocol):
         ...
 
     def pictures(self, name: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
-        """A camera's frames in order, [y, x, c]: uint8, or whatever a depth map was recorded in. One array may serve for all.
+        """A camera's frames in order, [y, x, c]: uint8, or whatever a depth map was recorded in; clouds [points, 1, c] as
+        they were recorded. One array may serve for all.
 
         ``rows``, int64 [m] in ascending order: only these; threads may ask at once.
         """

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from vla_train.data import choice as choosing
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
+from vla_train.data.clouds import checked
 from vla_train.data.depth import to_bytes
 from vla_train.data.lerobot_info import image_spec
 from vla_train.data.paths import refuse_names_out
@@ -85,20 +87,21 @@ class TableReader:
         )
 
     def frames(self, cameras: Sequence[str]) -> Iterator[dict[str, np.ndarray]]:
-        """Decoded blocks, uint8 [n, y, x, c], of at most 256 frames and 32 MB (more only where one frame has them).
+        """Decoded blocks [n, y, x, c], of clouds float32, else uint8, of at most 256 frames and 32 MB (more only where one
+        frame has them).
 
         DataError names camera, episode and step of a broken one.
         """
         images = self._chosen(cameras)
-        size = sum(image.height * image.width * image.channels for image in images.values())
+        size = sum(image.nbytes for image in images.values())
         block = max(1, min(BLOCK_FRAMES, BLOCK_BYTES // size))
         pictures = {camera: self._pictures(camera, image) for camera, image in images.items()}
         for first in range(0, self.metadata.num_frames, block):
-            count = min(block, self.metadata.num_frames - first)
-            yield {camera: _stacked(pictures[camera], image, count) for camera, image in images.items()}
+            length = min(block, self.metadata.num_frames - first)
+            yield {camera: _stacked(pictures[camera], image, length) for camera, image in images.items()}
 
     def frames_at(self, cameras: Sequence[str], rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The frames at rows, int64 [m] in ascending order, uint8 [m, y, x, c]: the same as those that ``frames`` gives."""
+        """The frames at rows, int64 [m] in ascending order, [m, y, x, c]: the same as those that ``frames`` gives."""
         found = {}
         for camera, image in self._chosen(cameras).items():
             found[camera] = _stacked(self._pictures(camera, image, rows), image, len(rows))
@@ -123,6 +126,8 @@ class TableReader:
 
     def _pictures(self, camera: str, image: ImageSpec, rows: np.ndarray | None = None) -> Iterator[np.ndarray]:
         frames = self.table.pictures(self._stored[self._cameras[camera]], image, rows)
+        if image.kind == "points":
+            return checked(camera, frames, count() if rows is None else iter(rows.tolist()), self.table)
         if image.kind != "depth":
             return frames
         return (to_bytes(frame, self._choice.depth_range, camera, self.folder) for frame in frames)
@@ -170,6 +175,12 @@ class TableReader:
             self.notes.append(
                 f"the dataset at {self.folder} declares {', '.join(lacking)} without files: going on with {', '.join(there)}"
             )
+        clouds = [name for name in there.values() if not layout.is_picture(self._features[name])]
+        if clouds and chosen is None and self.table.noted is None:
+            self.notes.append(
+                f"{', '.join(clouds)} of {self.folder}: read as point clouds, whose points begin with x, y, z (else leave them "
+                "out with dataset.cameras)"
+            )
         return there
 
     def _spec(self, noted: Spec | None) -> Spec:
@@ -178,7 +189,7 @@ class TableReader:
         Actions that others recorded have no bounds: nobody noted them, and those of the data would tell what is held out.
         """
         table, choice = self.table, self._choice
-        known = {layout.IMAGE + camera: image for camera, image in noted.images.items()} if noted else {}
+        known = {layout.feature_name(camera, image): image for camera, image in noted.images.items()} if noted else {}
         images = {
             camera: known.get(self._stored[name]) or image_spec(self._features[name]) for camera, name in self._cameras.items()
         }
@@ -258,7 +269,7 @@ class TableReader:
 
 def _stacked(pictures: Iterator[np.ndarray], image: ImageSpec, count: int) -> np.ndarray:
     """The next ``count`` pictures; fewer where there are no more, which the frame cache notices."""
-    block = np.empty((count, image.height, image.width, image.channels), dtype=np.uint8)
+    block = np.empty((count, *image.shape), image.dtype)
     done = 0
     for done, picture in enumerate(pictures, 1):
         block[done - 1] = picture

@@ -1,6 +1,7 @@
 """``<name>.safetensors`` and ``<name>.json``: what ``scripts/convert_tensor_file.py`` makes of a file of torch tensors.
 
-Tensors: ``image`` or ``image.<camera>`` uint8 [n, y, x, c], ``state`` [n, s], ``actions`` [n, a], ``episode_indices`` int [n].
+Tensors: ``image`` or ``image.<camera>`` uint8 [n, y, x, c], ``state`` [n, s], ``actions`` [n, a], ``episode_indices`` int [n],
+and point clouds under any name, float [n, points, channels].
 The JSON has ``language``: a text for each episode or for each frame.
 """
 
@@ -15,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import Choice
 from vla_train.data.json_rows import parsed
-from vla_train.data.lerobot_layout import Feature
+from vla_train.data.lerobot_layout import Feature, is_cloud
 from vla_train.data.paths import refuse_links_out
 from vla_train.data.plain_table import PlainTable, camera
 from vla_train.data.recorded_times import RATE
@@ -94,6 +95,8 @@ def _feature(file: Path, name: str, dtype: str, shape: tuple[int, ...]) -> Featu
             return camera(shape[1:], depth="depth" in name)
         except ValueError as error:
             raise DataError(f"{file}: {name} has {error}; convert it again") from None
+    if len(shape) == 3 and is_cloud(name, cloud := {"dtype": kind, "shape": list(shape[1:]), "names": None}):
+        return cloud
     if len(shape) > 2:
         raise DataError(f"{file}: {name} is {list(shape)}, where [n, size] is read; convert it again")
     return {"dtype": kind, "shape": [shape[1] if len(shape) == 2 else 1], "names": None}
@@ -116,7 +119,9 @@ def _read(file: Path, features: Mapping[str, Feature], names: list[str]) -> dict
 def _show(file: Path, name: str, image: ImageSpec, rows: np.ndarray) -> Iterator[np.ndarray]:
     for run in runs(rows, BLOCK):
         block = _array(file, name, run)
-        if block.dtype != np.uint8 and image.kind != "depth":
+        if image.kind == "points":
+            block = block[:, :, None]
+        elif block.dtype != np.uint8 and image.kind != "depth":
             raise DataError(f"{file}: {name} is {block.dtype}, where pictures are uint8; convert it again")
         yield from block
 

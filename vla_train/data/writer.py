@@ -70,7 +70,8 @@ class LeRobotWriter:
     ) -> None:
         """One episode of t > 0 steps: what was seen before each action, the action, and what followed from it.
 
-        images uint8 [t, y, x, c] for each camera of the Spec, or encoded, state [t, s], action [t, a] (int [t, 1] if discrete),
+        images uint8 [t, y, x, c] for each camera of the Spec, or encoded (clouds float32 [t, points, 1, c]),
+        state [t, s], action [t, a] (int [t, 1] if discrete),
         reward, terminated and truncated [t]. ``metadata`` are JSON scalars under any names (nested values as JSON text); an
         ``outcome`` of "success" marks the last frame's ``next.success``. DataError at a number that is not finite.
         """
@@ -82,7 +83,8 @@ class LeRobotWriter:
         given |= {layout.ACTION: action, layout.REWARD: reward, layout.DONE: done}
         given |= {layout.TERMINATED: terminated, layout.TRUNCATED: truncated}
         given[layout.SUCCESS] = (steps == len(steps) - 1) & (facts.get("outcome") == "success")
-        pictures = {layout.IMAGE + camera: frames for camera, frames in images.items()}
+        called = {camera: layout.feature_name(camera, image) for camera, image in self.spec.images.items()}
+        pictures = {called.get(camera, camera): frames for camera, frames in images.items()}
         self._episodes.add(given, [pictures], [instruction] * len(steps), facts | {"task": task})
 
     def commit(self) -> None:

@@ -11,12 +11,14 @@ import numpy as np
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data.choice import NUMERIC, Choice
+from vla_train.data.clouds import checked, not_finite
 from vla_train.data.depth import to_bytes
+from vla_train.data.encoded import sampled_steps
 from vla_train.data.lerobot_info import image_spec, read_info, unfinished
 from vla_train.data.paths import refuse_names_out
 from vla_train.data.reader import FORMATS, nearby, open_table
 from vla_train.data.records import place, torn_pictures
-from vla_train.data.statistics import Described, describe_columns
+from vla_train.data.statistics import CloudStatistics, Described, describe_columns
 from vla_train.data.table import MOST_FRAMES, Table
 from vla_train.errors import DataError
 from vla_train.spec import ImageSpec
@@ -26,7 +28,7 @@ SAY_IT = (
 )
 BLOCK_FRAMES = 64  # decoded at once, of every camera
 
-Block = dict[str, np.ndarray]  # pictures of some steps by feature, uint8 [n, y, x, c]
+Block = dict[str, np.ndarray]  # pictures of some steps by feature, uint8 [n, y, x, c]; clouds [n, points, 1, c] as recorded
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Contents:
     table: Table
     format: str
     columns: dict[str, int]
-    cameras: dict[str, ImageSpec]  # that have files
+    cameras: dict[str, ImageSpec]  # that have files; point clouds among them
     lacking: list[str]  # cameras that are declared without files
     unread: dict[str, str]  # features that are neither numbers in a row nor pictures, with their dtypes
     unfinished: bool  # its writer has not finished it
@@ -105,6 +107,19 @@ class Contents:
         numbers = self.finite_numbers()
         return describe_columns(numbers) if numbers else {}
 
+    def cloud_statistics(self) -> dict[str, Described]:
+        """Of every point cloud by channel, from a sample of each episode. DataError where a number is not finite."""
+        sampled = [self.rows(episode).start + sampled_steps(int(self.lengths[episode])) for episode in self.episodes]
+        found = {}
+        for name, image in self.cameras.items():
+            if image.kind == "points":
+                shown = CloudStatistics()
+                for rows in sampled:
+                    frames = checked(name, self.table.pictures(name, image, rows), iter(rows.tolist()), self.table)
+                    shown.add(np.stack(list(frames)))
+                found[name] = shown.describe()
+        return found
+
     def require_whole(self) -> None:
         """DataError for pictures that are not all there, as far as that shows without decoding any."""
         if found := {name: wrong for name in self.cameras if (wrong := self.table.torn(name))}:
@@ -121,26 +136,24 @@ class Contents:
         chosen = self.cameras if cameras is None else {name: self.cameras[name] for name in cameras}
         streams = {name: self.table.pictures(name, image) for name, image in chosen.items()}
 
-        def blocks(length: int) -> Iterator[Block]:
-            for first in range(0, length, BLOCK_FRAMES):
+        def blocks(rows: slice) -> Iterator[Block]:
+            for first in range(rows.start, rows.stop, BLOCK_FRAMES):
                 each()
-                yield {
-                    name: self._stacked(name, stream, min(BLOCK_FRAMES, length - first), depth_range)
-                    for name, stream in streams.items()
-                }
+                part = range(first, min(first + BLOCK_FRAMES, rows.stop))
+                yield {name: self._stacked(name, stream, part, depth_range) for name, stream in streams.items()}
 
         for episode in self.episodes:
-            yield blocks(int(self.lengths[episode]))
+            yield blocks(self.rows(episode))
 
-    def _stacked(self, name: str, stream: Iterator[np.ndarray], count: int, limits: tuple[float, float] | None) -> np.ndarray:
-        image = self.cameras[name]
-        block = np.empty((count, image.height, image.width, image.channels), np.uint8)
-        for row in range(count):
-            frame = next(stream, None)
-            if frame is None:
-                raise DataError(f"{self.table.path}: {name!r} has fewer pictures than there are steps")
-            block[row] = frame if image.kind != "depth" else to_bytes(frame, limits, name, self.table.path)
-        return block
+    def _stacked(self, name: str, stream: Iterator[np.ndarray], rows: range, limits: tuple[float, float] | None) -> np.ndarray:
+        image, frames = self.cameras[name], []
+        for row, frame in zip(rows, stream, strict=False):
+            if image.kind == "points" and (error := not_finite(name, frame, row, self.table)):
+                raise error
+            frames.append(to_bytes(frame, limits, name, self.table.path) if image.kind == "depth" else frame.copy())
+        if len(frames) < len(rows):
+            raise DataError(f"{self.table.path}: {name!r} has fewer pictures than there are steps")
+        return np.stack(frames)
 
 
 def open_contents(path: Path, only: Sequence[int] | None = None) -> Contents:
@@ -159,7 +172,7 @@ def open_contents(path: Path, only: Sequence[int] | None = None) -> Contents:
     if (frames := int(table.starts[-1])) > MOST_FRAMES:
         raise DataError(f"{path} declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
     info = read_info(path) if found == "lerobot" else {}
-    declared = {name: feature for name, feature in table.features.items() if layout.is_picture(feature)}
+    declared = {name: feature for name, feature in table.features.items() if layout.is_camera(name, feature)}
     cameras = {name: _image(table, name, feature) for name, feature in declared.items() if table.has_files(name)}
     columns = {name: feature["shape"][0] for name, feature in table.features.items() if _is_column(table, name, feature)}
     rest = {name: feature for name, feature in table.features.items() if name not in {**declared, **columns}}
@@ -187,7 +200,7 @@ def joined(names: Sequence[str], most: int = 8) -> str:
 
 def _image(table: Table, name: str, feature: layout.Feature) -> ImageSpec:
     """The camera, of the kind that our own writer noted."""
-    known = {layout.IMAGE + camera: image for camera, image in table.noted.images.items()} if table.noted else {}
+    known = {layout.feature_name(camera, image): image for camera, image in table.noted.images.items()} if table.noted else {}
     return known.get(name) or image_spec(feature)
 
 

@@ -165,7 +165,7 @@ def _convert(
     if "timestamp" in contents.table.features:
         made |= contents.table.numbers(["timestamp"])
     text, since = contents.table.text(), 0
-    size = sum(image.height * image.width * image.channels for image in contents.cameras.values())
+    size = sum(image.nbytes for image in contents.cameras.values())
     with progress("converting", contents.num_frames) as advance:
         pictures = contents.pictures(wish.depth_range, stopping.check)
         for number, (episode, blocks) in enumerate(zip(contents.episodes, pictures, strict=True)):
@@ -239,8 +239,11 @@ def _features(contents: Contents, wish: Wish, called: Target, numbers: Mapping[s
     """The features of the new dataset, under its names; ``numbers`` are the columns under the old ones."""
     table, found, images = contents.table, {}, wish.images
     for name, image in contents.cameras.items():
-        picture, new = layout.picture_feature(image), called.names[name]
-        if images == "keep" and table.features[name]["dtype"] == "video":
+        picture, new = layout.camera_feature(image), called.names[name]
+        if image.kind == "points":
+            dtype = next(table.pictures(name, image)).dtype.name
+            found[new] = picture | {"dtype": dtype, "names": table.features[name].get("names")}
+        elif images == "keep" and table.features[name]["dtype"] == "video":
             found[new] = picture | {"dtype": "video", "info": table.features[name].get("info") or {}}
         elif images in CODECS and image.kind == "colour" and image.channels == 3:
             found[new] = layout.video_feature(picture, table.rate, images)

@@ -12,11 +12,11 @@ import numpy as np
 
 from vla_train.data import lerobot_layout as layout
 from vla_train.data import lerobot_v3, lerobot_v21
-from vla_train.data.episode_writer import described, together
+from vla_train.data.episode_writer import described
 from vla_train.data.json_rows import lines_of, parsed
 from vla_train.data.lerobot_info import read_info
 from vla_train.data.lerobot_meta import write_json
-from vla_train.data.statistics import Described, describe_columns
+from vla_train.data.statistics import Described, describe_columns, together
 from vla_train.data_tools.contents import Contents
 from vla_train.data_tools.meta_counts import Problem, mend_episodes, write_lines
 from vla_train.errors import DataError

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vla_train.data.choice import labels
+from vla_train.data.encoded import SAMPLED_FRAMES
 from vla_train.data.statistics import QUANTILES
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.odd import oddities
@@ -43,7 +44,7 @@ def inspect(path: Path, every: bool = False) -> None:
 def statistics(path: Path, output: Path | None = None, columns: Sequence[str] | None = None) -> None:
     """Print the statistics of every number, or of these columns, or write them as JSON, as meta/stats.json has them."""
     contents = open_contents(path).of(columns)
-    found = contents.statistics()
+    found = contents.statistics() | ({} if columns is not None else contents.cloud_statistics())
     if output is not None:
         written = {name: {key: value.tolist() for key, value in each.items()} for name, each in found.items()}
         write_new(output, json.dumps(written, indent=2) + "\n")
@@ -52,9 +53,13 @@ def statistics(path: Path, output: Path | None = None, columns: Sequence[str] | 
     keys = ("min", *list(QUANTILES)[:3], "mean", *list(QUANTILES)[3:], "max", "std")
     rows = []
     for name, each in found.items():
-        for index, label in enumerate(labels(contents.table.features, name)):
+        is_cloud = name not in contents.columns
+        names = [f"{name}.{index}" for index in range(len(each["mean"]))] if is_cloud else labels(contents.table.features, name)
+        for index, label in enumerate(names):
             rows.append([label, *(figure(float(each[key][index])) for key in keys)])
-    say(f"{path}: {contents.num_frames:,} frames")
+    clouds = set(found) - set(contents.columns)
+    sampled = f"; of point clouds {SAMPLED_FRAMES} an episode, quantiles are the means of theirs" if clouds else ""
+    say(f"{path}: {contents.num_frames:,} frames{sampled}")
     table(("number", *keys), rows)
 
 
@@ -100,8 +105,9 @@ def _cameras(contents: Contents) -> None:
     for name, image in contents.cameras.items():
         feature = contents.table.features[name]
         codec = (feature.get("info") or {}).get("video.codec", "")
-        stored = f"video {codec}".strip() if feature["dtype"] == "video" else "pictures"
-        rows.append([name, stored, image.kind, f"{image.width} x {image.height}", str(image.channels)])
+        stored = str({"video": f"video {codec}".strip(), "image": "pictures"}.get(feature["dtype"], feature["dtype"]))
+        size = f"{image.height} points" if image.kind == "points" else f"{image.width} x {image.height}"
+        rows.append([name, stored, image.kind, size, str(image.channels)])
     rows += [[name, "declared, no files", "", "", ""] for name in contents.lacking]
     if rows:
         table(("camera", "stored as", "kind", "pixels", "channels"), rows, left=3)

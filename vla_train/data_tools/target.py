@@ -47,8 +47,8 @@ class Target:
 
 def target_of(contents: Contents, rename: Mapping[str, str], instruction: str | None) -> Target:
     """The names that the user gives come first. A LeRobotDataset keeps its others; of other formats cameras become
-    ``observation.images.<camera>``, and the columns that are usually the state and the action ``observation.state`` and
-    ``action``: one by its name, several as a column beside them.
+    ``observation.images.<camera>`` (clouds ``observation.points.<camera>``), and the columns that are usually the
+    state and the action ``observation.state`` and ``action``: one by its name, several as a column beside them.
 
     Raises DataError for a feature that there is not, UsageError for a name that two would have.
     """
@@ -59,8 +59,9 @@ def target_of(contents: Contents, rename: Mapping[str, str], instruction: str | 
     names = choosing.renamed(table.features, table.aliases if foreign else {}, rename, table.path)
     given = {old for old, new in names.items() if new in rename.values()}
     for camera in contents.cameras:
-        if (foreign or camera in given) and not names[camera].startswith(layout.IMAGE):
-            names[camera] = layout.IMAGE + names[camera].replace(".", "_")
+        prefix = layout.feature_name("", contents.cameras[camera])
+        if (foreign or camera in given) and not names[camera].startswith(prefix):
+            names[camera] = prefix + names[camera].replace(".", "_")
     together: dict[str, Sequence[str]] = {}
     for kind, usual in _KINDS.items() if foreign else ():
         parts = [name for name in table.defaults.get(kind, ()) if name in contents.columns]

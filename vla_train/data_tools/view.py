@@ -12,6 +12,7 @@ import numpy as np
 from vla_train import stopping
 from vla_train.data.choice import camera_names, corresponding_state, labels
 from vla_train.data.depth import to_bytes
+from vla_train.data_tools import cloud_picture
 from vla_train.data_tools.contents import Contents, open_contents
 from vla_train.data_tools.curves import Panel, draw
 from vla_train.data_tools.odd import oddities
@@ -94,9 +95,13 @@ def _frames(contents: Contents, episodes: Sequence[int], cameras: dict[str, str]
     for episode, (camera, name) in product(episodes, cameras.items()):
         steps = np.unique(np.linspace(0, contents.lengths[episode] - 1, FRAMES).round().astype(np.int64))
         image = contents.cameras[name]
+        box: tuple[np.ndarray, float] | None = None  # of a cloud: that of the episode's first, so that what moves is seen to
         for step, frame in zip(steps, contents.table.pictures(name, image, contents.rows(episode).start + steps), strict=True):
             stopping.check()
             shown = to_bytes(frame, (near, far), name, contents.table.path) if image.kind == "depth" else frame
+            if image.kind == "points":
+                box = box or cloud_picture.limits(frame)
+                shown = cloud_picture.drawn(frame, *box)
             found[episode][camera].append((int(step), _shot(shown, image)))
     return found
 

@@ -100,7 +100,7 @@ class GymVectorEnv(RowsVectorEnv[Any]):
         super().close(**kwargs)
 
     def _observation(self) -> RawObservation:
-        blank = {name: np.zeros((i.height, i.width, i.channels), np.uint8) for name, i in self.io_spec.images.items()}
+        blank = {name: np.zeros(image.shape, image.dtype) for name, image in self.io_spec.images.items()}
         shown = [episode.images or blank for episode in self.episodes]  # blank: rows that were never reset
         zero = np.zeros(self.io_spec.state_size, np.float32)
         return {

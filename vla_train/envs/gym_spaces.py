@@ -1,6 +1,7 @@
 """Gymnasium spaces as ours: what an environment shows as pictures and one vector of numbers, what it takes as an action."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from vla_train.errors import UsageError, WorldError
-from vla_train.spec import ActionSpec, ImageSpec
+from vla_train.spec import FEWEST_POINTS, POINT_NUMBERS, ActionSpec, ImageSpec
 
 
 def action_spec(env_id: str, space: Any) -> ActionSpec:
@@ -29,25 +30,24 @@ def to_action(space: Any, action: Any) -> Any:
 
 
 class View:
-    """What the observations of a space hold: pictures (uint8 Boxes of three dimensions) by name, everything else in ``state``.
+    """What the observations of a space hold: pictures (uint8 Boxes of three dimensions) and point clouds (Boxes of floats that
+    could be one, under a name with ``point`` or ``cloud`` in it) by name, everything else in ``state``.
 
-    Boxes are flattened, Discrete becomes one-hot, a Dict is taken key by key. Raises UsageError for any other space.
+    Other Boxes are flattened, Discrete becomes one-hot, a Dict is taken key by key. Raises UsageError for any other space.
     """
 
     def __init__(self, env_id: str, space: Any) -> None:
         self.env_id = env_id
         self._leaves = list(_leaves(env_id, space, ()))
-        self.images = {
-            _name(path): ImageSpec(leaf.shape[0], leaf.shape[1], leaf.shape[2], kind="colour" if leaf.shape[2] == 3 else "depth")
-            for path, leaf in self._leaves
-            if _is_image(leaf)
-        }
+        shown = {path: _camera(path, leaf) for path, leaf in self._leaves}
+        self._shown = {path: image for path, image in shown.items() if image is not None}
+        self.images = {_name(path): image for path, image in self._shown.items()}
         self._plain = isinstance(space, spaces.Box) and not self.images
-        numbers = [(path, leaf) for path, leaf in self._leaves if not _is_image(leaf)]
+        numbers = [(path, leaf) for path, leaf in self._leaves if path not in self._shown]
         self.state_names = tuple(f"{_name(path)} {index}" for path, leaf in numbers for index in range(spaces.flatdim(leaf)))
 
     def split(self, observation: Any) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Pictures by name, and the state as float32 [s]. Raises WorldError where a number is not finite."""
+        """Pictures and clouds by name, and the state as float32 [s]. Raises WorldError where a number is not finite."""
         if self._plain:
             return {}, self._checked(np.asarray(observation, np.float32).ravel())
         images, state = {}, [np.zeros(0, np.float32)]
@@ -55,12 +55,19 @@ class View:
             value = observation
             for key in path:
                 value = value[key]
-            if _is_image(leaf):
-                images[_name(path)] = np.ascontiguousarray(value, np.uint8)
+            if image := self._shown.get(path):
+                images[_name(path)] = self._frame(_name(path), image, np.ascontiguousarray(value, image.dtype))
             else:
                 numbers = value if isinstance(leaf, spaces.Box) else spaces.flatten(leaf, value)
                 state.append(np.asarray(numbers, np.float32).ravel())
         return images, self._checked(np.concatenate(state))
+
+    def _frame(self, name: str, image: ImageSpec, frame: np.ndarray) -> np.ndarray:
+        if image.kind != "points":
+            return frame
+        if not np.isfinite(frame).all():
+            raise WorldError(f"{self.env_id} shows points of {name} that are not finite")
+        return frame[:, None]
 
     def _checked(self, vector: np.ndarray) -> np.ndarray:
         if len(vector) != len(self.state_names):
@@ -84,8 +91,18 @@ def _leaves(env_id: str, space: Any, path: tuple[str, ...]) -> Iterator[tuple[tu
         raise UsageError(f"{env_id} shows {space}{where}: here observations are Box, Discrete, or a Dict of these")
 
 
-def _is_image(space: Any) -> bool:
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] in (1, 3)
+def _camera(path: tuple[str, ...], space: Any) -> ImageSpec | None:
+    """What a picture or a point cloud is to us; None for numbers. Tables of these are seldom clouds, so the name must say it."""
+    if not isinstance(space, spaces.Box):
+        return None
+    if space.dtype == np.uint8 and len(space.shape) == 3 and space.shape[2] in (1, 3):
+        return ImageSpec(*space.shape, kind="colour" if space.shape[2] == 3 else "depth")
+    named = path and re.search("point|cloud", path[-1].lower())
+    if named and np.issubdtype(space.dtype, np.floating) and len(space.shape) == 2:
+        count, size = space.shape
+        if count >= FEWEST_POINTS and POINT_NUMBERS[0] <= size <= POINT_NUMBERS[1]:
+            return ImageSpec(count, 1, size, kind="points")
+    return None
 
 
 def _name(path: tuple[str, ...]) -> str:

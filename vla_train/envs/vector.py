@@ -190,7 +190,10 @@ def observation_space(spec: Spec) -> gymnasium.Space[Any]:
     """The gymnasium space of one row of a RawObservation."""
     spaces = gymnasium.spaces
     images: dict[str, gymnasium.Space[Any]] = {
-        name: spaces.Box(0, 255, (image.height, image.width, image.channels), np.uint8) for name, image in spec.images.items()
+        name: spaces.Box(-np.inf, np.inf, image.shape, np.float32)
+        if image.kind == "points"
+        else spaces.Box(0, 255, image.shape, np.uint8)
+        for name, image in spec.images.items()
     }
     return spaces.Dict(
         images=spaces.Dict(images),

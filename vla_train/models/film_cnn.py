@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vla_train.models import leading
 from vla_train.models.language import LanguageEncoder, crop
-from vla_train.models.vision import FilmConvStem, grid_of
+from vla_train.models.vision import film_stem, grid_of
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 
@@ -18,8 +18,9 @@ LARGEST_GRID = 8  # cells a side: what a linear layer can still read whole
 
 
 class FilmCNNEncoder(nn.Module):
-    """FiLM'd residual convolutions on a coarse grid, read whole by a linear layer; a gated recurrent unit (Cho et al. 2014)
-    runs over the window and skips steps that are absent. The recipe of the BabyAI paper (Chevalier-Boisvert et al. 2019).
+    """FiLM'd residual convolutions on a coarse grid, read whole by a linear layer (of a cloud the largest of each
+    feature); a gated recurrent unit (Cho et al. 2014) runs over the window and skips steps that are absent. The recipe of the
+    BabyAI paper (Chevalier-Boisvert et al. 2019).
     """
 
     vision_sees_language = True
@@ -39,13 +40,13 @@ class FilmCNNEncoder(nn.Module):
         self.language = LanguageEncoder(vocabulary_size, max_tokens, width, num_heads=4, dropout=dropout)
         self.stems = nn.ModuleDict(
             {
-                name: FilmConvStem(image, width, width, blocks=blocks, largest_grid=LARGEST_GRID)
+                name: film_stem(image, width, width, blocks=blocks, largest_grid=LARGEST_GRID)
                 for name, image in image_specs.items()
             }
         )
-        self.readers = nn.ModuleDict(
-            {name: nn.Linear(width * math.prod(grid_of(stem)), 2 * width) for name, stem in self.stems.items()}
-        )
+        self.clouds = {name for name, image in image_specs.items() if image.kind == "points"}
+        cells = {name: 1 if name in self.clouds else math.prod(grid_of(stem)) for name, stem in self.stems.items()}
+        self.readers = nn.ModuleDict({name: nn.Linear(width * count, 2 * width) for name, count in cells.items()})
         self.state = nn.Linear(spec.state_size, width) if spec.state_size else None
         inputs = 2 * width * len(image_specs) + width * bool(spec.state_size) + width
         self.dropout = nn.Dropout(dropout)
@@ -63,7 +64,8 @@ class FilmCNNEncoder(nn.Module):
         words, sentence = self.language(tokens, mask)
         asked = sentence.repeat_interleave(history, 0)
         grids = {name: stem(observation.images[name].flatten(0, 1), asked) for name, stem in self.stems.items()}
-        parts = [functional.relu(self.readers[name](grid.flatten(1))) for name, grid in grids.items()]
+        whole = {name: grid.amax((2, 3)) if name in self.clouds else grid.flatten(1) for name, grid in grids.items()}
+        parts = [functional.relu(self.readers[name](read)) for name, read in whole.items()]
         if self.state is not None:
             parts.append(functional.relu(self.state(observation.state.flatten(0, 1))))
         frames = self.dropout(torch.cat([*parts, asked], -1)).unflatten(0, (batch, history))

@@ -10,7 +10,8 @@ from torch.nn import functional
 from vla_train.models.attention import SelfAttentionBlock
 from vla_train.models.glimpse import Glimpse, GridPositions
 from vla_train.models.language import LanguageEncoder, Reading, crop
-from vla_train.models.vision import FilmConvStem, grid_of
+from vla_train.models.points import coordinates
+from vla_train.models.vision import film_stem, grid_of
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 
@@ -18,16 +19,22 @@ from vla_train.types import Features, Observation
 class Layer(nn.Module):
     """One glimpse at every camera, and at the words if ``words`` is not 0; and what is known after it."""
 
-    def __init__(self, known: int, width: int, grids: Mapping[str, tuple[int, int]], queries: int, words: int) -> None:
+    def __init__(self, known: int, width: int, grids: Mapping[str, tuple[int, int] | None], queries: int, words: int) -> None:
         super().__init__()
-        self.glimpses = nn.ModuleDict({name: Glimpse(known, width, grid, queries) for name, grid in grids.items()})
+        glimpses = {name: Glimpse(known, width, grid, queries) for name, grid in grids.items()}
+        self.glimpses = nn.ModuleDict(glimpses)
         self.reading = Reading(known, width, words) if words else None
-        self.learn = nn.Linear(known + len(grids) * queries * (width + 2) + words * width, known)
+        self.learn = nn.Linear(known + sum(glimpse.size for glimpse in glimpses.values()) + words * width, known)
 
     def forward(
-        self, known: Float[Tensor, "n f"], cells: Mapping[str, Tensor], words: Float[Tensor, "n l d"], mask: Bool[Tensor, "n l"]
+        self,
+        known: Float[Tensor, "n f"],
+        cells: Mapping[str, Tensor],
+        points: Mapping[str, Tensor],
+        words: Float[Tensor, "n l d"],
+        mask: Bool[Tensor, "n l"],
     ) -> Float[Tensor, "n f"]:
-        seen = [glimpse(known, cells[name]) for name, glimpse in self.glimpses.items()]
+        seen = [glimpse(known, cells[name], points.get(name)) for name, glimpse in self.glimpses.items()]
         if self.reading is not None:
             seen.append(self.reading(known, words, mask))
         return functional.relu(self.learn(torch.cat((known, *seen), -1)))
@@ -61,13 +68,16 @@ class FilmReader(nn.Module):
         super().__init__()
         known = fusion or 2 * width
         self.language = LanguageEncoder(vocabulary_size, max_tokens, width, num_heads, dropout)
-        self.stems = nn.ModuleDict(
-            {name: FilmConvStem(image, width, width, blocks=blocks) for name, image in image_specs.items()}
-        )
-        grids = {name: grid_of(stem) for name, stem in self.stems.items()}
+        self.stems = nn.ModuleDict({name: film_stem(image, width, width, blocks=blocks) for name, image in image_specs.items()})
+        self.clouds = [name for name, image in image_specs.items() if image.kind == "points"]
+        grids = {name: None if name in self.clouds else grid_of(stem) for name, stem in self.stems.items()}
         # What lies ahead of a walker in a grid world is a matter of place; in pictures places only slow learning down.
         self.places = nn.ModuleDict(
-            {name: GridPositions(grid, width) for name, grid in grids.items() if places and image_specs[name].kind == "symbols"}
+            {
+                name: GridPositions(grid, width)
+                for name, grid in grids.items()
+                if places and grid is not None and image_specs[name].kind == "symbols"
+            }
         )
         self.begin = nn.Linear(width + spec.state_size, known)
         self.layers = nn.ModuleList(Layer(known, width, grids, queries, words) for _ in range(layers if grids else 1))
@@ -87,9 +97,10 @@ class FilmReader(nn.Module):
             for name, stem in self.stems.items()
         }
         cells |= {name: cells[name] + places() for name, places in self.places.items()}
+        points = {name: coordinates(observation.images[name].flatten(0, 1)) for name in self.clouds}
         known = [functional.relu(self.begin(torch.cat((asked, observation.state.flatten(0, 1)), -1)))]
         for layer in self.layers:
-            known.append(layer(known[-1], cells, said, spoken))
+            known.append(layer(known[-1], cells, points, said, spoken))
         frames = self.dropout(torch.cat(known, -1)).view(batch, history, -1)
         return Features(
             fused=frames[:, -1] if self.window is None else self.window(frames, observation.present),

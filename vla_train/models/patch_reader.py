@@ -10,7 +10,7 @@ from torch.nn import functional
 from vla_train.models.attention import SelfAttentionBlock
 from vla_train.models.glimpse import GridPositions
 from vla_train.models.language import WordEmbedding, crop
-from vla_train.models.vision import PatchStem, grid_of
+from vla_train.models.vision import grid_of, patch_stem
 from vla_train.spec import ImageSpec, Spec
 from vla_train.types import Features, Observation
 
@@ -39,7 +39,7 @@ class PatchReader(nn.Module):
     ) -> None:
         super().__init__()
         self.words = WordEmbedding(vocabulary_size, max_tokens, width)
-        self.stems = nn.ModuleDict({name: PatchStem(image, width, patch) for name, image in image_specs.items()})
+        self.stems = nn.ModuleDict({name: patch_stem(image, width, patch) for name, image in image_specs.items()})
         self.positions = nn.ModuleDict({name: GridPositions(grid_of(stem), width) for name, stem in self.stems.items()})
         self.state = nn.Linear(spec.state_size, width) if spec.state_size else None
         self.ages = nn.Parameter(0.1 * torch.randn(spec.history, 1, width)) if spec.history > 1 else None

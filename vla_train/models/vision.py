@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_train.errors import UsageError
+from vla_train.models.points import PointStem, PointTokens
 from vla_train.spec import ImageSpec
 
 
@@ -94,6 +95,18 @@ class FilmConvStem(nn.Module):
         for block in self.blocks:
             features = block(features, sentence)
         return features  # type: ignore[no-any-return]
+
+
+def film_stem(image: ImageSpec, width: int, sentence: int, *, blocks: int, largest_grid: int = 24) -> nn.Module:
+    """The stem that knows the sentence, of pictures or of point clouds."""
+    if image.kind == "points":
+        return PointStem(image, width, sentence, blocks=blocks)
+    return FilmConvStem(image, width, sentence, blocks=blocks, largest_grid=largest_grid)
+
+
+def patch_stem(image: ImageSpec, width: int, patch: int) -> nn.Module:
+    """The stem of tokens, of pictures or of point clouds."""
+    return PointTokens(image, width) if image.kind == "points" else PatchStem(image, width, patch)
 
 
 def grid_of(stem: nn.Module) -> tuple[int, int]:

@@ -16,7 +16,7 @@ IMAGE = "image/"  # before a camera's name
 def fields_of(processor: Processor) -> dict[str, tuple[Any, tuple[int, ...]]]:
     """Type and shape of everything that is kept for a frame, by name."""
     spec = processor.spec
-    images = {IMAGE + name: (np.uint8, (i.height, i.width, i.channels)) for name, i in processor.image_specs.items()}
+    images = {IMAGE + name: (image.dtype, image.shape) for name, image in processor.image_specs.items()}
     action = np.int64 if spec.action.kind == "discrete" else np.float32
     return {
         **images,

@@ -11,7 +11,7 @@ import numpy as np
 class Batch:
     """b samples in windows of k observations, with chunks of h actions. Arrays are the batch's own and are changed in place."""
 
-    images: dict[str, np.ndarray]  # uint8 [b, k, y, x, c] for each camera
+    images: dict[str, np.ndarray]  # [b, k, y, x, c] for each camera: of clouds float32, else uint8
     state: np.ndarray  # float32 [b, k, s]
     action: np.ndarray  # float32 [b, h, a], or int64 [b, h, 1]
     texts: list[list[str]]  # b instructions; a second list, of as many, where there are next observations

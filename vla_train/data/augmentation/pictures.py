@@ -25,7 +25,7 @@ class Pictures:
     Each strength is the largest there is, and 0 leaves its change out: ``brightness`` and ``contrast`` (share), ``hue`` (degrees
     of 360) and ``saturation`` (of 255), ``clahe`` (clip limit above 1), ``noise`` (standard deviation, of 255), ``blur``
     (standard deviation in pixels), ``shift`` and ``crop`` (shares of the width), ``turn`` (degrees), ``cutout`` (side of a hole,
-    share of the width). Depth and symbols are left alone.
+    share of the width). Depth, symbols and point clouds are left alone.
     """
 
     def __init__(self, cameras: Mapping[str, ImageSpec], *, probability: float, **strengths: float):

@@ -110,7 +110,12 @@ def _of_cameras(plane: Plane, cameras: Mapping[str, ImageSpec], moves: Sequence[
             f"model.cameras=[{','.join(kept)}], or choose another augmentation"
         )
     for name, image in cameras.items():
-        if any(MOVES[move][1] % 2 for move in moves) and image.height != image.width:
+        if image.kind == "points":
+            found.append(
+                f"how the points of {name} move is not known: leave it out with model.cameras, or set augmentation.flips=[] "
+                "augmentation.rotation=false"
+            )
+        elif any(MOVES[move][1] % 2 for move in moves) and image.height != image.width:
             found.append(
                 f"the pictures of {name} are {image.width} x {image.height}; only square ones can be turned by a right angle: "
                 "set augmentation.rotation=false, or model.image_size to a number"
