@@ -211,6 +211,16 @@ def convert(monkeypatch, capsys):
     return run
 
 
+def test_what_the_first_demonstration_lacks_is_told(tmp_path):
+    path = write_robomimic(tmp_path / "demos.hdf5")
+    with h5py.File(path, "a") as file:
+        file["data/demo_1/obs/wrist"] = np.zeros((LENGTHS[1], 8, 8, 3), np.uint8)
+    reader = open_reader(path, Choice(instruction="lift"), "hdf5")
+    assert "wrist" not in reader.metadata.spec.images
+    told = "obs/wrist is not read: demos.hdf5, data/demo_0 lacks it, demos.hdf5, data/demo_1 is the first that has it"
+    assert told in reader.table.notes
+
+
 def test_texts_of_tensors_go_by_the_number_of_the_episode(tmp_path):
     write_tensors(tmp_path)
     parts = load_file(tmp_path / "demos.safetensors")

@@ -70,6 +70,7 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
     places: dict[str, tuple[str, ...]] = {}
     keys: list[str] = []  # of each demonstration the filter keys that list it
     rates: dict[float, Path] = {}  # the first file that tells each
+    observed: dict[str, Demo] = {}  # the first demonstration that has each array of ``obs``
     for file in files:
         with opened(file) as root:
             data = group(root, "data", file)
@@ -79,6 +80,9 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
                 rates.setdefault(told, file)
             if not features and demos:
                 features, places = _features(group(data, demos[0].name, file), demos[0])
+            for demo in found:
+                inside = group(data, demo.name, file)
+                observed = dict.fromkeys(group(inside, "obs", file) if has(inside, "obs") else (), demo) | observed
     if len(rates) > 1:
         said = ", ".join(f"{rate:g} in {file.name}" for rate, file in rates.items())
         raise DataError(f"the files of {path} have other steps per second ({said}): give each rate a folder of its own")
@@ -94,9 +98,15 @@ def open_table(path: Path, choice: Choice) -> PlainTable:
         rate=next(iter(rates), RATE),
         sources=[str(demo) for demo in demos],
         facts=[{"mask": listed} for listed in keys] if any(keys) else (),
-        notes=_notes(bool(rates), keys, places),
+        notes=[*_notes(bool(rates), keys, places), *_late(observed, demos)],
         defaults={} if known is None else {"state": known},
     )
+
+
+def _late(observed: Mapping[str, Demo], demos: Sequence[Demo]) -> list[str]:
+    """What the first demonstration lacks is no column: only some have it."""
+    late = {name: demo for name, demo in observed.items() if demo is not demos[0]}
+    return [f"obs/{name} is not read: {demos[0]} lacks it, {demo} is the first that has it" for name, demo in late.items()]
 
 
 def _files(path: Path) -> list[Path]:
