@@ -10,10 +10,20 @@ from safetensors.numpy import save_file
 LENGTHS = (3, 2)
 TEXTS = ("go to the cup", "lift the ball")
 STEPS = [(e, t) for e, length in enumerate(LENGTHS) for t in range(length)]
+ACTIONS = [[0, 0], [1, -1], [2, -2], [10, 0], [11, -1]]
+STATES = [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]
+PIXELS = [[10 * e, t, 200] for e, t in STATES]
 
 
 def frame(e, t):
     return np.full((8, 8, 3), (10 * e, t, 200), np.uint8)
+
+
+def pixels(reader, camera):
+    """The first pixel of every frame, of pictures of one colour."""
+    frames = np.concatenate([block[camera] for block in reader.frames([camera])])
+    assert (frames == frames[:, :1, :1]).all()
+    return frames[:, 0, 0].tolist()
 
 
 def depth(e, t):

@@ -1,18 +1,25 @@
 """Formats of others, each from real files: every number and picture is the one that was recorded."""
 
 import json
-import runpy
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-import torch
-from safetensors.numpy import load_file, save_file
 
-from tests.formats import LENGTHS, TEXTS, write_collector, write_image_folder, write_libero, write_robomimic, write_tensors
+from tests.formats import (
+    ACTIONS,
+    LENGTHS,
+    PIXELS,
+    STATES,
+    TEXTS,
+    pixels,
+    write_collector,
+    write_image_folder,
+    write_libero,
+    write_robomimic,
+    write_tensors,
+)
 from tests.recordings import FEATURES, number, write_v21
 from vla_train.data.choice import Choice
 from vla_train.data.reader import open_reader
@@ -24,17 +31,7 @@ from vla_train.errors import DataError, UsageError
 from vla_train.spec import ImageSpec
 
 h5py = pytest.importorskip("h5py")
-ACTIONS = [[0, 0], [1, -1], [2, -2], [10, 0], [11, -1]]
-STATES = [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1]]
-PIXELS = [[10 * e, t, 200] for e, t in STATES]
 DEPTHS = [[100 * e + 10 * t] for e, t in STATES]
-
-
-def pixels(reader, camera):
-    """The first pixel of every frame, of pictures of one colour."""
-    frames = np.concatenate([block[camera] for block in reader.frames([camera])])
-    assert (frames == frames[:, :1, :1]).all()
-    return frames[:, 0, 0].tolist()
 
 
 FORMATS = {
@@ -196,21 +193,6 @@ def test_the_near_end_comes_first():
         Hdf5("x", depth_range=[2.0, 0.5]).choice()
 
 
-SCRIPT = Path(__file__).parents[2] / "scripts/convert_tensor_file.py"
-
-
-@pytest.fixture
-def convert(monkeypatch, capsys):
-    """The script as a user runs it, in this process, which has torch already: its exit code and what it says of errors."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["convert", *map(str, words)])
-        code = runpy.run_path(str(SCRIPT))["main"]()
-        return code, capsys.readouterr().err
-
-    return run
-
-
 def test_what_the_first_demonstration_lacks_is_told(tmp_path):
     path = write_robomimic(tmp_path / "demos.hdf5")
     with h5py.File(path, "a") as file:
@@ -218,47 +200,7 @@ def test_what_the_first_demonstration_lacks_is_told(tmp_path):
     reader = open_reader(path, Choice(instruction="lift"), "hdf5")
     assert "wrist" not in reader.metadata.spec.images
     told = "obs/wrist is not read: demos.hdf5, data/demo_0 lacks it, demos.hdf5, data/demo_1 is the first that has it"
-    assert told in reader.table.notes
-
-
-def test_texts_of_tensors_go_by_the_number_of_the_episode(tmp_path):
-    write_tensors(tmp_path)
-    parts = load_file(tmp_path / "demos.safetensors")
-    save_file(parts | {"episode_indices": 9 - parts["episode_indices"]}, tmp_path / "demos.safetensors")
-    metadata = open_reader(tmp_path, Choice(), "tensors").metadata
-    assert metadata.instructions == list(reversed(TEXTS))
-
-
-def test_a_file_of_tensors_is_converted_once(tmp_path, convert):
-    """Pictures of channels first, as floats: both are usual."""
-    observations = [
-        {"image": torch.tensor([10.0 * e, t, 200.0]).view(3, 1, 1).expand(3, 8, 8) / 255, "state": torch.tensor([e, t]) * 1.0}
-        for e, t in STATES
-    ]
-    content = {"observations": observations, "actions": torch.tensor(ACTIONS) * 1.0, "language": list(TEXTS)}
-    torch.save(content | {"episode_indices": torch.tensor([0, 0, 0, 1, 1])}, tmp_path / "demos.pt")
-    with pytest.raises(DataError, match=r"is pickled, .*convert_tensor_file.py"):
-        open_reader(tmp_path / "demos.pt")
-    assert convert(tmp_path / "demos.pt") == (0, "")
-    reader = open_reader(tmp_path / "demos.safetensors")
-    assert pixels(reader, "image") == PIXELS
-    assert reader.columns().state.tolist() == STATES
-    code, said = convert(tmp_path / "demos.pt")
-    assert (code, "exists" in said) == (2, True), "nothing is overwritten"
-
-
-class Poison:
-    def __reduce__(self):
-        return (open, ("poisoned", "w"))
-
-
-def test_a_pickle_that_runs_something_is_refused(tmp_path, monkeypatch, convert):
-    monkeypatch.chdir(tmp_path)
-    torch.save({"observations": [], "language": Poison()}, tmp_path / "bad.pt")
-    code, said = convert(tmp_path / "bad.pt")
-    assert (code, said.startswith(f"{tmp_path / 'bad.pt'} is not read: ")) == (3, True)
-    assert not (tmp_path / "poisoned").exists()
-    assert not list(tmp_path.glob("*.safetensors"))
+    assert f"the dataset at {path}: {told}" in reader.notes, "who trains is told too"
 
 
 def test_a_picture_in_colour_is_read_in_its_order(tmp_path):

@@ -29,12 +29,12 @@ MOST_CHOICES = 1000  # of a discrete action that others recorded: larger whole n
 class TableReader:
     """Opening it reads no frame and no column, but for a discrete action that nobody noted, which must be counted.
 
-    ``notes`` are sentences for the user: what the data declares but does not have.
+    ``notes`` are sentences for the user: what the table tells, and what the data declares but does not have.
     """
 
     def __init__(self, table: Table, choice: Choice):
         self.folder, self.table, self._choice = table.path, table, choice
-        self.notes: list[str] = []
+        self.notes = [f"the dataset at {self.folder}: {note}" for note in table.notes]
         self._whole: set[str] = set()  # cameras that were looked at
         if (frames := int(table.starts[-1])) > MOST_FRAMES:
             raise self._error(f"it declares {frames:,} frames, and at most {MOST_FRAMES:,} are read")
